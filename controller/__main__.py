@@ -1,0 +1,6 @@
+"""Starts the command line."""
+
+
+def main() -> None:
+    """Run `governor`."""
+    raise SystemExit(2)
