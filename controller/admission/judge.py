@@ -1,0 +1,146 @@
+"""Judges one write, in two pure halves around the one question to the engine.
+
+`prepare` settles whatever needs no policy; `conclude` turns the engine's answer
+(or its failure) into the outcome. Every shell calls both, so that webhook,
+command line and replay are one judge. Nothing here waits, stores or logs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias, assert_never
+
+from controller.agents.identify import (
+    Agent,
+    Contested,
+    Impostor,
+    NotGoverned,
+    Unreadable,
+    Unregistered,
+    identify,
+)
+from controller.agents.registry import Registry
+from controller.apis.mandates import Enforcement, Mandate
+from controller.apis.requests import AdmissionRequest
+from controller.changes.fields import changed_fields
+from controller.policy.denials import Code, Denial
+from controller.policy.document import build_document
+from controller.policy.engine import (
+    EngineError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+    Evaluation,
+)
+from controller.policy.guards import check_guards, refuse_identity
+from controller.policy.json import Json
+from controller.policy.results import Judgement, read_results
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The write may take effect."""
+
+    change: str
+    mandate: str | None
+    """None: the write is not governed."""
+    warnings: tuple[str, ...] = ()
+    relaxed: tuple[Denial, ...] = ()
+    """What would have refused it, were the mandate enforced."""
+    enforcement: Enforcement = Enforcement.ENFORCE
+    digest: str = ""
+    """Of the policy set that judged; empty where none was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The write is refused; the first denial is the one to act on."""
+
+    change: str
+    mandate: str
+    """The mandate, or where there is none the username."""
+    denials: tuple[Denial, ...]
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Not judged now: the API server is to ask again in a moment. Grants nothing."""
+
+    change: str
+    reason: str
+
+
+Outcome: TypeAlias = Granted | Denied | Postponed
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the engine must answer before this write is judged."""
+
+    change: str
+    mandate: Mandate
+    document: Mapping[str, Json]
+
+
+def prepare(
+    request: AdmissionRequest, *, registry: Registry, change: str, now: datetime
+) -> Outcome | Question:
+    """Settle a write that needs no policy, or say what to ask the engine."""
+    identity = identify(request.user, registry)
+    match identity:
+        case NotGoverned():
+            return Granted(change, mandate=None)
+        case Unregistered() | Contested() | Unreadable() | Impostor():
+            return Denied(change, request.user.username, (refuse_identity(identity),))
+        case Agent():
+            return _prepare_for(identity, request, registry=registry, change=change, now=now)
+        case _:
+            assert_never(identity)
+
+
+def _prepare_for(
+    agent: Agent, request: AdmissionRequest, *, registry: Registry, change: str, now: datetime
+) -> Denied | Question:
+    refusal = check_guards(request, agent=agent, governance=registry.governance)
+    if refusal is not None:
+        return Denied(change, agent.mandate.name, (refusal,))
+    changes = changed_fields(request.old, request.obj)
+    document = build_document(request, agent=agent, changes=changes, now=now)
+    return Question(change, agent.mandate, document)
+
+
+def conclude(question: Question, answer: Evaluation | EngineError) -> Outcome:
+    """The outcome of a write that the engine was asked about. Any failure refuses."""
+    if isinstance(answer, EngineUnavailableError):
+        return Postponed(question.change, str(answer))
+    if isinstance(answer, EngineError):
+        return Denied(question.change, question.mandate.name, (_engine_fault(answer),))
+    judgement = read_results(answer)
+    if judgement.faults:
+        denials = (*judgement.faults, *judgement.denials)
+        return Denied(question.change, question.mandate.name, denials, answer.digest)
+    return _by_enforcement(question, judgement, answer.digest)
+
+
+def _by_enforcement(question: Question, judgement: Judgement, digest: str) -> Outcome:
+    mandate = question.mandate
+    if judgement.denials and mandate.enforcement is Enforcement.ENFORCE:
+        return Denied(question.change, mandate.name, judgement.denials, digest)
+    return Granted(
+        question.change,
+        mandate.name,
+        warnings=judgement.warnings,
+        relaxed=judgement.denials,
+        enforcement=mandate.enforcement,
+        digest=digest,
+    )
+
+
+def _engine_fault(error: EngineError) -> Denial:
+    is_timeout = isinstance(error, EngineTimeoutError)
+    return Denial(
+        Code.POLICY_TIMEOUT if is_timeout else Code.POLICY_ERROR,
+        f"the policies could not judge this write: {error}",
+        rule="No judgement, no grant",
+        retry=error.retryable,
+    )

@@ -1,0 +1,57 @@
+"""The `governor` command: which subcommands there are, and what they are given.
+
+Parses and hands over; what a subcommand does is in its own module or wired in
+`controller.manager`.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from controller import manager
+from controller.cli.check import check
+from controller.settings import ReconcileSettings, WebhookSettings
+
+app = typer.Typer(
+    help="Lets AI agents change Kubernetes, within their mandates.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(check)
+
+Kubeconfig = Annotated[Path, typer.Option(help="The cluster, as a kubeconfig file.")]
+Certificates = Annotated[
+    Path, typer.Option(help="Directory of the webhook's CA and certificate; made if absent.")
+]
+
+
+@app.command()
+def webhook(
+    kubeconfig: Kubeconfig,
+    certificates: Certificates,
+    policies: Annotated[Path, typer.Option(help="Directory of Rego policies.")] = Path("policies"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 9443,
+) -> None:
+    """Answer the API server: judge every write of an agent."""
+    settings = WebhookSettings(
+        kubeconfig=kubeconfig, certificates=certificates, policies=policies, host=host, port=port
+    )
+    asyncio.run(manager.run_webhook(settings))
+
+
+@app.command()
+def reconcile(
+    kubeconfig: Kubeconfig,
+    certificates: Certificates,
+    webhook_url: Annotated[str, typer.Option(help="Where the API server reaches the webhook.")],
+) -> None:
+    """Keep the registration with the API server, and the mandates' status, as they should be."""
+    settings = ReconcileSettings(
+        kubeconfig=kubeconfig, certificates=certificates, webhook_url=webhook_url
+    )
+    asyncio.run(manager.run_reconcile(settings))

@@ -1,0 +1,156 @@
+"""What happens on the tour: who asks what, what must come back, what must then be true.
+
+Data only. Every expectation is checked against the API server; a step whose
+expectation fails makes the tour fail.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Actor(StrEnum):
+    """Who runs a step's command; each has a kubeconfig of its own."""
+
+    AGENT = "agent"
+    ADMINISTRATOR = "administrator"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command and what must come of it."""
+
+    title: str
+    command: tuple[str, ...]
+    """Arguments of kubectl; `{manifests}` stands for the folder of manifests."""
+    actor: Actor = Actor.AGENT
+    denied: str | None = None
+    """The code of the denial; None: the command must succeed."""
+    proof: tuple[str, ...] = ()
+    """What an administrator then reads, with a client of their own."""
+    shows: str = ""
+    """What that reading must contain."""
+    settles: bool = False
+    """The command is repeated until it comes out as expected, or five seconds have passed:
+    for the first write after a change of the mandate, which webhooks see by watching."""
+
+
+def _deployment_names(namespace: str) -> tuple[str, ...]:
+    return ("get", "deployments", "-n", namespace, "-o", "name")
+
+
+_SETTINGS = ("get", "configmap", "settings-web", "-n", "team-data", "-o", "jsonpath={.data}")
+_NOTHING = "(nothing)"
+"""What an empty reading is shown as."""
+
+STEPS: tuple[Step, ...] = (
+    Step(
+        "The agent asks for a kind outside its mandate",
+        ("create", "secret", "generic", "keys", "-n", "team-data", "--from-literal=a=b"),
+        denied="kind-not-granted",
+        proof=("get", "secrets", "-n", "team-data", "-o", "name"),
+        shows=_NOTHING,
+    ),
+    Step(
+        "It creates a Deployment where it may",
+        ("create", "-f", "{manifests}/deployment.yaml"),
+        proof=_deployment_names("team-data"),
+        shows="deployment.apps/web",
+    ),
+    Step(
+        "It tries the same in a namespace outside its mandate",
+        ("create", "deployment", "web", "--image=registry.k8s.io/pause:3.10", "-n", "prod"),
+        denied="namespace-not-granted",
+        proof=_deployment_names("prod"),
+        shows=_NOTHING,
+    ),
+    Step(
+        "It changes an object whose name is outside its mandate",
+        ("patch", "configmap", "billing", "-n", "team-data", "-p", '{"data":{"currency":"USD"}}'),
+        denied="name-not-granted",
+        proof=("get", "configmap", "billing", "-n", "team-data", "-o", "jsonpath={.data}"),
+        shows="EUR",
+    ),
+    Step(
+        "It changes a field outside its mandate",
+        ("label", "configmap", "settings-web", "-n", "team-data", "owner=migrator"),
+        denied="field-not-granted",
+        proof=("get", "configmap", "settings-web", "-n", "team-data", "--show-labels"),
+        shows="<none>",
+    ),
+    Step(
+        "It changes the field that it may change",
+        (
+            "patch",
+            "configmap",
+            "settings-web",
+            "-n",
+            "team-data",
+            "-p",
+            '{"data":{"colour":"blue"}}',
+        ),
+        proof=_SETTINGS,
+        shows="blue",
+    ),
+    Step(
+        "It asks first, with a dry run, for something it may do: the true verdict, and no trace",
+        ("scale", "deployment", "web", "-n", "team-data", "--replicas=5", "--dry-run=server"),
+        proof=("get", "deployment", "web", "-n", "team-data", "-o", "jsonpath={.spec.replicas}"),
+        shows="2",
+    ),
+    Step(
+        "and with a dry run for something it may not",
+        ("delete", "configmap", "settings-web", "-n", "team-data", "--dry-run=server"),
+        denied="verb-not-granted",
+        proof=_SETTINGS,
+        shows="blue",
+    ),
+    Step(
+        "It widens its own mandate",
+        ("patch", "mandate", "migrator", "--type=merge", "-p", '{"spec":{"enforcement":"Shadow"}}'),
+        denied="protected-kind",
+        proof=("get", "mandate", "migrator", "-o", "jsonpath={.spec.enforcement}"),
+        shows="Enforce",
+    ),
+    Step(
+        "An administrator suspends the agent",
+        ("patch", "mandate", "migrator", "--type=merge", "-p", '{"spec":{"suspend":true}}'),
+        actor=Actor.ADMINISTRATOR,
+        proof=("get", "mandates"),
+        shows="migrator",
+    ),
+    Step(
+        "The suspended agent may write nothing, not even what its rules grant",
+        ("scale", "deployment", "web", "-n", "team-data", "--replicas=3"),
+        denied="suspended",
+        settles=True,
+        proof=("get", "deployment", "web", "-n", "team-data", "-o", "jsonpath={.spec.replicas}"),
+        shows="2",
+    ),
+    Step(
+        "A person's write in the same namespace does not depend on Governor at all",
+        ("create", "configmap", "notes", "-n", "team-data", "--from-literal=a=b"),
+        actor=Actor.ADMINISTRATOR,
+        proof=("get", "configmaps", "-n", "team-data", "-o", "name"),
+        shows="configmap/notes",
+    ),
+    Step(
+        "The administrator resumes the agent",
+        ("patch", "mandate", "migrator", "--type=merge", "-p", '{"spec":{"suspend":null}}'),
+        actor=Actor.ADMINISTRATOR,
+        proof=("get", "mandates"),
+        shows="migrator",
+    ),
+    Step(
+        "and the same write passes",
+        ("scale", "deployment", "web", "-n", "team-data", "--replicas=3"),
+        settles=True,
+        proof=("get", "deployment", "web", "-n", "team-data", "-o", "jsonpath={.spec.replicas}"),
+        shows="3",
+    ),
+    Step(
+        "It deletes what it made",
+        ("delete", "deployment", "web", "-n", "team-data", "--wait=false"),
+        proof=_deployment_names("team-data"),
+        shows=_NOTHING,
+    ),
+)
