@@ -1,0 +1,41 @@
+# METADATA
+# title: Refusals
+# description: |
+#   The one shape of an element of `deny`. It must come out whole whatever it is
+#   made from: a refusal that is undefined would be a grant.
+# scope: package
+package governor.lib.refusals
+
+# METADATA
+# title: Refusal
+# description: |
+#   A refusal by the rule whose METADATA is given, i.e. `rego.metadata.rule()`,
+#   with what is known about it: `message`, `field`, `asked`, `limit`, `passes`.
+refusal(metadata, facts) := object.union(_unsaid, object.union(
+	{
+		"code": object.get(metadata, ["custom", "code"], _unsaid.code),
+		"rule": object.get(metadata, "title", _unsaid.rule),
+	},
+	facts,
+))
+
+# METADATA
+# title: First
+# description: The first of the values in their order; null where there are none.
+# scope: document
+first(values) := null if count(values) == 0
+
+first(values) := sort(values)[0] if count(values) > 0
+
+# What a refusal says where its METADATA was not loaded.
+_unsaid := {
+	"code": "not-granted",
+	"rule": "Not granted",
+	"message": "not granted by the mandate",
+	"field": ".",
+	"asked": null,
+	"limit": [],
+	"remaining": null,
+	"passes": null,
+	"retry": false,
+}
