@@ -209,6 +209,9 @@ DEFERRED: tuple[Deferred, ...] = (
         "dry-run-clean.no-trace",
         "nothing is stored, stamped or charged yet by any write, so a dry run proves nothing",
     ),
-    Deferred("fail-closed.overload", "no review waits for a shared store yet, nothing to overload"),
+    Deferred(
+        "fail-closed.overload",
+        "no review waits for the API server yet, so there is no queue to flood",
+    ),
 )
 """Named, so that nobody takes their absence above for an oversight."""
