@@ -51,6 +51,40 @@ class EngineProtocolError(EngineError):
     """The engine answered something that is not what was promised."""
 
 
+class EngineInputError(EngineError):
+    """The document cannot be evaluated: too large, too deep, or not JSON."""
+
+    retryable = False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProblem:
+    """One reason why a policy set is refused, with its position where there is one."""
+
+    unit: str
+    file: str
+    row: int
+    """1-based; 0: the problem has no position."""
+    column: int
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        """Give `file:row:column: code: message`, as editors and people read it."""
+        place = f"{self.file}:{self.row}:{self.column}" if self.row else self.unit or "policy set"
+        return f"{place}: {self.code}: {self.message}"
+
+
+class PolicyRejectedError(EngineError):
+    """The policy set was not taken. The one loaded before still answers."""
+
+    retryable = False
+
+    def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
 class Engine(Protocol):
     """Evaluates every unit of the loaded policy set against one input document."""
 

@@ -15,6 +15,7 @@ import (
 func main() {
 	root := cmd.RootCommand
 	root.Use = "governor-opa"
+	root.AddCommand(serveCommand())
 	os.Exit(exitCode(root.Execute()))
 }
 

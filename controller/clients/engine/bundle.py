@@ -1,0 +1,99 @@
+"""Reads a directory of Rego into a policy set.
+
+Every directory `governor/<name>` below the root is one unit `governor.<name>`;
+the files below `governor/lib` are given to every unit; `*_test.rego` is for
+`opa test` and never loaded. It must not compile or judge what it reads.
+"""
+
+from pathlib import Path
+
+from controller.clients.engine.policyset import (
+    MAX_MODULE_BYTES,
+    Module,
+    PolicySet,
+    PolicySourceError,
+    Unit,
+)
+
+LIBRARY = "lib"
+_ANSWERS = ("deny", "warn")
+
+
+def read_policy_set(root: Path) -> PolicySet:
+    """Read every unit below `root/governor`, in the order of their names.
+
+    Raises:
+        PolicySourceError: naming the path, when a directory is missing or holds no
+            policy, or a file cannot be read, is not UTF-8 or is too large.
+    """
+    home = root / "governor"
+    directories = sorted(path for path in _entries(home) if path.is_dir())
+    library = tuple(
+        module
+        for directory in directories
+        if directory.name == LIBRARY
+        for module in _modules(directory, root)
+    )
+    units = tuple(
+        _unit(directory, root, library) for directory in directories if directory.name != LIBRARY
+    )
+    if not units:
+        raise PolicySourceError(
+            f"{home} holds no policy: give each its own directory of .rego files"
+        )
+    return PolicySet(units)
+
+
+def _unit(directory: Path, root: Path, library: tuple[Module, ...]) -> Unit:
+    own = _modules(directory, root)
+    if not own:
+        raise PolicySourceError(
+            f"{directory} holds no .rego file beside tests: add one or remove it"
+        )
+    return Unit(
+        name=f"governor.{directory.name}",
+        query=unit_query(directory.name),
+        modules=own + library,
+    )
+
+
+def unit_query(name: str) -> str:
+    """Ask for all that a unit may answer; a rule that it lacks gives nothing."""
+    return "; ".join(
+        f"{answer} := {{x | some x in data.governor.{name}.{answer}}}" for answer in _ANSWERS
+    )
+
+
+def _modules(directory: Path, root: Path) -> tuple[Module, ...]:
+    paths = sorted(
+        path
+        for path in directory.rglob("*.rego")
+        if path.is_file() and not path.name.endswith("_test.rego")
+    )
+    return tuple(Module(path.relative_to(root).as_posix(), _source(path)) for path in paths)
+
+
+def _source(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        if size > MAX_MODULE_BYTES:
+            raise PolicySourceError(
+                f"{path} has {size} bytes; at most {MAX_MODULE_BYTES} are taken: split it"
+            )
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PolicySourceError(f"cannot read the policy {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PolicySourceError(
+            f"{path} is not UTF-8: {error.reason} at byte {error.start}"
+        ) from error
+
+
+def _entries(home: Path) -> list[Path]:
+    try:
+        return list(home.iterdir())
+    except OSError as error:
+        raise PolicySourceError(
+            f"cannot read the policies in {home}: {error.strerror}; "
+            "give the folder that holds governor/"
+        ) from error

@@ -1,0 +1,117 @@
+"""Policy sets as values: what an engine loads, named by one digest.
+
+It bounds the sizes of what it takes, because compiling does not stop at a
+deadline. It must not compile, judge or touch a file.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import orjson
+
+MAX_MODULE_BYTES = 256 * 1024
+MAX_UNIT_BYTES = 2 * 1024 * 1024
+MAX_SET_BYTES = 8 * 1024 * 1024
+
+
+class PolicySourceError(Exception):
+    """A policy cannot be read or is too large. The message names it and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One Rego file: its path, as it shows in error positions, and its source."""
+
+    path: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One policy: compiled alone, answering alone."""
+
+    name: str
+    query: str
+    """Rego (v1). Its variables are what the unit answers with."""
+    modules: tuple[Module, ...]
+    data: bytes = b"{}"
+    """One JSON object, as text: what `data` holds beside the modules."""
+    strict_builtin_errors: bool = True
+    """Whether a builtin's error is the unit's error; otherwise it is undefined."""
+    rego_version: Literal["v0", "v1"] = "v1"
+
+    def __post_init__(self) -> None:
+        for module in self.modules:
+            if len(module.source) > MAX_MODULE_BYTES:
+                _refuse_size(module.path, len(module.source), MAX_MODULE_BYTES)
+        if self.size > MAX_UNIT_BYTES:
+            _refuse_size(f"unit {self.name}", self.size, MAX_UNIT_BYTES)
+
+    @property
+    def size(self) -> int:
+        """Characters of all sources, plus bytes of the data."""
+        return len(self.query) + len(self.data) + sum(len(m.source) for m in self.modules)
+
+
+@dataclass(frozen=True)
+class PolicySet:
+    """What an engine evaluates as a whole: its units, in the order of their answers."""
+
+    units: tuple[Unit, ...]
+    allow: tuple[str, ...] = ()
+    """Builtins that are allowed although the engine refuses them by default."""
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(unit.name for unit in self.units)
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise PolicySourceError(f"units must have different names; repeated: {twice}")
+        size = sum(unit.size for unit in self.units)
+        if size > MAX_SET_BYTES:
+            _refuse_size("the policy set", size, MAX_SET_BYTES)
+        object.__setattr__(self, "names", names)
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """The set as canonical JSON: what is loaded, and what the digest is taken of."""
+        document = {
+            "units": [_unit_document(unit) for unit in self.units],
+            "allow": sorted(self.allow),
+        }
+        try:
+            return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+        except (TypeError, orjson.JSONEncodeError) as error:
+            raise PolicySourceError(f"a policy is not valid Unicode text: {error}") from error
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the canonical JSON, 32 bytes."""
+        return hashlib.sha256(self.canonical).digest()
+
+
+def _unit_document(unit: Unit) -> dict[str, object]:
+    return {
+        "name": unit.name,
+        "query": unit.query,
+        "modules": _modules_by_path(unit.name, unit.modules),
+        "data": orjson.Fragment(unit.data),
+        "strictBuiltinErrors": unit.strict_builtin_errors,
+        "regoVersion": unit.rego_version,
+    }
+
+
+def _modules_by_path(unit: str, modules: Iterable[Module]) -> dict[str, str]:
+    by_path: dict[str, str] = {}
+    for module in modules:
+        if module.path in by_path:
+            raise PolicySourceError(f"unit {unit} has two modules with the path {module.path}")
+        by_path[module.path] = module.source
+    return by_path
+
+
+def _refuse_size(what: str, size: int, limit: int) -> None:
+    raise PolicySourceError(f"{what} has {size} bytes; at most {limit} are taken: split it")
