@@ -1,0 +1,52 @@
+"""The real control plane: booted once per run, one fresh namespace per test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from native import build
+from native.components import Binaries, Options
+from native.controlplane import ControlPlane
+from tests.waiting import eventually
+
+
+@pytest.fixture(scope="session")
+def kubernetes_binary() -> Path:
+    """The control plane's own binary; without it, its tests are skipped."""
+    binary = build.installed("kubernetes")
+    if binary is None:
+        pytest.skip("governor-kubernetes is not built: run `make setup`")
+    return binary
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    kubernetes_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    """One control plane for the whole run: tests stay in namespaces of their own."""
+    directory = tmp_path_factory.mktemp("control-plane")
+    with ControlPlane.start(
+        directory,
+        binaries=Binaries.single(kubernetes_binary),
+        options=Options(unsafe_no_fsync=True),
+    ) as plane:
+        yield plane
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> Iterator[str]:
+    """A new namespace, with its default ServiceAccount; deleted afterwards, unawaited."""
+    name = f"test-{uuid4().hex[:12]}"
+    path = f"/api/v1/namespaces/{name}"
+    created = control_plane.admin.call(
+        "POST",
+        "/api/v1/namespaces",
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+    )
+    assert created.status == 201, created.text
+    account = f"{path}/serviceaccounts/default"
+    eventually(lambda: control_plane.admin.call("GET", account).ok, "the default ServiceAccount")
+    yield name
+    control_plane.admin.call("DELETE", path)
