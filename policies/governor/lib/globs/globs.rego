@@ -12,19 +12,19 @@ package governor.lib.globs
 # scope: document
 matches(pattern, text) if pattern == text
 
-# Nothing but a string has text that a `*` could stand for.
-matches("*", text) if is_string(text)
-
-# One wildcard is what people write: no expression needs to be compiled for it.
 matches(pattern, text) if {
-	[before, after] := split(pattern, "*")
-	count(text) >= count(before) + count(after)
-	startswith(text, before)
-	endswith(text, after)
+	contains(pattern, "*")
+	_around(split(pattern, "*"), text)
 }
 
-matches(pattern, text) if {
-	literals := split(pattern, "*")
+# One wildcard is what people write: no expression needs to be compiled for it.
+_around([before, after], text) if {
+	startswith(text, before)
+	endswith(text, after)
+	count(text) >= count(before) + count(after)
+}
+
+_around(literals, text) if {
 	count(literals) > 2
 	quoted := [strings.replace_n(_quoted, literal) | some literal in literals]
 	regex.match(sprintf(`(?s)\A%s\z`, [concat(".*", quoted)]), text)
