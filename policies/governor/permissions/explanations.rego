@@ -97,7 +97,7 @@ _field_facts := {
 	"message": sprintf("%s may not %s %s whole, only change: %s", [
 		_agent, _verb, _object, texts.listed(granted),
 	]),
-	"field": ".",
+	"field": null,
 	"asked": _verb,
 	"limit": texts.bounded(granted),
 } if {
@@ -124,7 +124,7 @@ _nearest := _rules_of_verb[index] if {
 
 _uncovered(rule) := [change.text | some change in input.changed.fields; not _covers_path(rule, change.path)]
 
-default _offence := "."
+default _offence := null
 
 _offence := texts.plain(_uncovered(_nearest)[0])
 

@@ -101,7 +101,7 @@ test_a_denied_field_is_explained if {
 test_a_denied_creation_under_fields_is_explained if {
 	explained(document([object.union(fields_rule([["data"]]), {"verbs": ["create"]})], creating)) == {
 		"message": "migrator may not create configmaps \"settings-a\" whole, only change: data",
-		"field": ".",
+		"field": null,
 		"asked": "create",
 		"limit": ["data"],
 		"passes": null,
@@ -112,7 +112,7 @@ test_a_truncated_change_names_the_object_where_every_listed_field_is_granted if 
 	case := object.union(editing([["data"]], [["data", "level"]]), {"changed": {"truncated": true}})
 	explained(case) == {
 		"message": "migrator may not change more fields than are compared of configmaps \"settings-a\"; granted fields: data",
-		"field": ".",
+		"field": null,
 		"asked": "more fields than are compared",
 		"limit": ["data"],
 		"passes": "data",

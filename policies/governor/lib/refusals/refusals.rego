@@ -27,12 +27,12 @@ first(values) := null if count(values) == 0
 
 first(values) := sort(values)[0] if count(values) > 0
 
-# What a refusal says where its METADATA was not loaded.
+# What a refusal says by itself. The code is for an engine that drops METADATA.
 _unsaid := {
-	"code": "not-granted",
+	"code": "policy-error",
 	"rule": "Not granted",
 	"message": "not granted by the mandate",
-	"field": ".",
+	"field": null,
 	"asked": null,
 	"limit": [],
 	"remaining": null,

@@ -30,7 +30,7 @@ test_refusal_is_whole_without[sentence] if {
 		"a code": {"title": "A title", "custom": {"severity": "high"}},
 	}
 	said := refusals.refusal(metadata, {})
-	said.code == "not-granted"
+	said.code == "policy-error"
 	object.keys(said) == {"code", "rule", "message", "field", "asked", "limit", "remaining", "passes", "retry"}
 }
 
