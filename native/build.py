@@ -16,11 +16,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from native import toolchain
+from native.components import Binaries
 from native.toolchain import Toolchain, ToolchainError
 
 PROGRESS_SECONDS = 10
@@ -112,6 +113,11 @@ def digest(module: Path, go: Toolchain, flags: Sequence[str]) -> str:
     return total.hexdigest()
 
 
+def folder_name(program: Program, module: Path, go: Toolchain) -> str:
+    """Name the folder of the cache that holds this very binary."""
+    return f"{program.name}-{digest(module, go, program.flags)[:24]}"
+
+
 def require_space(folder: Path, needed: int, *, what: str) -> None:
     """Check that a folder, or the nearest one above it that exists, has room.
 
@@ -167,7 +173,7 @@ def build(
         toolchain.required_version(module / "go.mod"), environment=dict(environment)
     )
     root = cache_root(environment)
-    kept = root / f"{program.name}-{digest(module, go, program.flags)[:24]}" / program.binary
+    kept = root / folder_name(program, module, go) / program.binary
     if _is_there(kept):
         return kept
     _make_folder(root)
@@ -185,6 +191,23 @@ def link(program: Program, binary: Path, folder: Path) -> None:
         draft.unlink(missing_ok=True)
         draft.symlink_to(binary)
         draft.replace(folder / name)
+    # For make, which looks through the link: the binary is as new as its sources.
+    with suppress(OSError):
+        os.utime(binary)
+
+
+def control_plane_binaries(
+    environment: Mapping[str, str], *, prefix: Path = Path(sys.prefix)
+) -> Binaries | None:
+    """What a control plane is started from, if it is there.
+
+    Upstream's binaries only where GOVERNOR_ASSETS names their folder: a
+    KUBEBUILDER_ASSETS that happens to be set is not a wish.
+    """
+    if folder := environment.get("GOVERNOR_ASSETS"):
+        return Binaries.folder(Path(folder).absolute())
+    ours = installed("kubernetes", prefix=prefix)
+    return Binaries.single(ours) if ours else None
 
 
 def installed(name: str, *, prefix: Path = Path(sys.prefix)) -> Path | None:
@@ -213,6 +236,8 @@ def _build_into(
     try:
         command = [str(go.path), "build", "-v", *program.flags, "-o", str(draft / kept.name), "."]
         _run_go(command, program=program, module=module, environment=environment, tell=tell)
+        if folder_name(program, module, go) != kept.parent.name:
+            raise BuildError(f"{module}: was edited during its build: run the same command again")
         if kept.parent.exists():  # someone removed the binary, and left its folder
             shutil.rmtree(kept.parent)
         draft.rename(kept.parent)
@@ -257,8 +282,8 @@ def _run_go(
 def _doing(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     if not lines:
-        return "fetching modules"
-    return f"{len(lines)} packages compiled or fetched, now {lines[-1]}"
+        return "nothing compiled so far: fetching modules, or linking"
+    return f"{len(lines)} modules fetched or packages compiled, the last {lines[-1]}"
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:

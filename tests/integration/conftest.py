@@ -1,5 +1,6 @@
 """The real control plane: booted once per run, one fresh namespace per test."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -22,15 +23,24 @@ def kubernetes_binary() -> Path:
 
 
 @pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """What control planes are started from: ours, or upstream's by `make … ASSETS=DIR`."""
+    found = build.control_plane_binaries(os.environ)
+    if found is None:
+        pytest.skip("governor-kubernetes is not built: run `make setup`")
+    return found
+
+
+@pytest.fixture(scope="session")
 def control_plane(
-    kubernetes_binary: Path, tmp_path_factory: pytest.TempPathFactory
+    binaries: Binaries, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ControlPlane]:
     """One control plane for the whole run: tests stay in namespaces of their own."""
     directory = tmp_path_factory.mktemp("control-plane")
     with ControlPlane.start(
         directory,
-        binaries=Binaries.single(kubernetes_binary),
-        options=Options(unsafe_no_fsync=True),
+        binaries=binaries,
+        options=Options(components=binaries.components(), unsafe_no_fsync=True),
     ) as plane:
         yield plane
 
