@@ -57,8 +57,8 @@ var deniedBuiltins = map[string]string{
 	"bits.lsh":                "its cost grows with its argument, not its input, and it ignores the deadline",
 	"graph.reachable_paths":   "the number of paths grows exponentially, and it ignores the deadline",
 	"strings.render_template": "nested ranges over its input multiply, and it ignores the deadline",
-	"http.send":               "it reaches the network",
-	"net.lookup_ip_addr":      "it reaches the network",
+	"http.send":               theNetwork,
+	"net.lookup_ip_addr":      theNetwork,
 	"json.match_schema":       "a $ref in the schema reads files of the host",
 	"json.verify_schema":      "a $ref in the schema reads files of the host",
 	"opa.runtime":             "it shows the environment of the engine",
@@ -71,12 +71,15 @@ var deniedBuiltins = map[string]string{
 	"crypto.x509.parse_and_verify_certificates_with_options": "it reads the clock of the host unless told a time",
 }
 
+const theNetwork = "it reaches the network"
+
 // capabilitiesWith returns what policies may use: the allowed builtins, and the
 // denied ones named in extra. A name that OPA does not have is an error.
 func capabilitiesWith(extra []string) (*ast.Capabilities, error) {
 	capabilities := ast.CapabilitiesForThisVersion()
-	// Not nil: nil means any host, empty means none.
-	capabilities.AllowNet = []string{}
+	if !slices.ContainsFunc(extra, reachesNetwork) {
+		capabilities.AllowNet = []string{} // empty means no host, nil means any
+	}
 	for _, name := range extra {
 		known := slices.ContainsFunc(capabilities.Builtins, func(b *ast.Builtin) bool { return b.Name == name })
 		if !known {
@@ -87,6 +90,11 @@ func capabilitiesWith(extra []string) (*ast.Capabilities, error) {
 		return !slices.Contains(allowedBuiltins, b.Name) && !slices.Contains(extra, b.Name)
 	})
 	return capabilities, nil
+}
+
+// reachesNetwork says whether whoever allows this builtin allows the network.
+func reachesNetwork(builtin string) bool {
+	return deniedBuiltins[builtin] == theNetwork
 }
 
 // explainDenied completes the compiler's bare "undefined function" with the reason.

@@ -17,11 +17,10 @@ import (
 
 // evaluation is what all units of one request share.
 type evaluation struct {
-	input     *ast.Term // nil: undefined
-	now       time.Time
-	cancel    topdown.Cancel
-	exact     bool
-	variables bool
+	input  *ast.Term // nil: undefined
+	now    time.Time
+	cancel topdown.Cancel
+	exact  bool
 }
 
 // unitError is why one unit has no value. Text is the error as OPA prints it.
@@ -79,7 +78,7 @@ func (u *unit) write(ctx context.Context, e *evaluation, w *jsonWriter) (err err
 		if i > 0 {
 			w.buf = append(w.buf, ',')
 		}
-		if err := u.writeBindings(result, e.variables, w); err != nil {
+		if err := u.writeBindings(result, w); err != nil {
 			return err
 		}
 	}
@@ -110,18 +109,16 @@ func (u *unit) prepare(txn storage.Transaction, e *evaluation) *topdown.Query {
 }
 
 // writeBindings writes one result: the author's variables, under the names the
-// author gave them, or every variable under the compiler's.
-func (u *unit) writeBindings(result topdown.QueryResult, variables bool, w *jsonWriter) error {
+// author gave them.
+func (u *unit) writeBindings(result topdown.QueryResult, w *jsonWriter) error {
 	names := make([]string, 0, len(result))
 	values := make(map[string]ast.Value, len(result))
 	for variable, term := range result {
-		if !variables {
-			if original, ok := u.rewritten[variable]; ok {
-				variable = original
-			}
-			if variable.IsGenerated() || variable.IsWildcard() {
-				continue
-			}
+		if original, ok := u.rewritten[variable]; ok {
+			variable = original
+		}
+		if variable.IsGenerated() || variable.IsWildcard() {
+			continue
 		}
 		names = append(names, string(variable))
 		values[string(variable)] = term.Value

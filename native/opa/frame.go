@@ -53,9 +53,6 @@ const (
 	flagUndefined byte = 0x02
 	// flagExact: give numbers beyond the range of a double as they are, not as an error.
 	flagExact byte = 0x04
-	// flagVariables: give bindings by the compiler's variables, generated ones
-	// included, as OPA's own conformance runner sees them.
-	flagVariables byte = 0x08
 
 	// flagWide, on an answer: it holds a number that a double cannot hold exactly.
 	flagWide byte = 0x01

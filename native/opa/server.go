@@ -225,11 +225,10 @@ func (s *server) evaluate(ctx context.Context, j *job) {
 		return
 	}
 	e := evaluation{
-		input:     input,
-		now:       j.now,
-		cancel:    j.cancel,
-		exact:     j.flags&flagExact != 0,
-		variables: j.flags&flagVariables != 0,
+		input:  input,
+		now:    j.now,
+		cancel: j.cancel,
+		exact:  j.flags&flagExact != 0,
 	}
 	buf := append(startFrame(1<<10), set.digest[:]...)
 	buf, wide, err := set.answer(ctx, &e, buf)

@@ -36,7 +36,6 @@ FAULT: Final = 0x8F
 TERM: Final = 0x01
 UNDEFINED: Final = 0x02
 EXACT: Final = 0x04
-VARIABLES: Final = 0x08
 WIDE: Final = 0x01
 
 DIGEST_SIZE: Final = 32

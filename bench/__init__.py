@@ -1,0 +1,1 @@
+"""Programs that measure, each printing its figure as the last line."""
