@@ -1,6 +1,12 @@
-"""Starts the command line."""
+"""Starts the command line: `governor`, or `python -m controller`."""
+
+from controller.cli.app import app
 
 
 def main() -> None:
     """Run `governor`."""
-    raise SystemExit(2)
+    app()
+
+
+if __name__ == "__main__":
+    main()

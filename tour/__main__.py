@@ -19,9 +19,10 @@ def main() -> int:
     """Give the tour; returns the exit status."""
     arguments = _arguments()
     started = time.monotonic()
-    steps = list(STEPS)
-    if arguments.swap is not None:
-        steps[arguments.swap - 1] = swapped(steps[arguments.swap - 1])
+    steps = [
+        swapped(step) if number == arguments.swap else step
+        for number, step in enumerate(STEPS, start=1)
+    ]
     with (
         tempfile.TemporaryDirectory(prefix="governor-tour-") as directory,
         set_scene(Path(directory), say=_say) as scene,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from native.controlplane import Completed
+from native.kubectl import Completed
 from tour.scene import MANIFESTS, Scene
 from tour.steps import Actor, Step
 

@@ -4,7 +4,6 @@ Everything is started as a user would start it: `governor` from the command
 line, manifests through kubectl. It judges nothing; the steps do.
 """
 
-import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from native.components import Binaries, Options
-from native.controlplane import Completed, ControlPlane
-from native.ports import draw
-from native.processes import GuardedProcess
+from native.controlplane import ControlPlane
+from native.kubectl import Completed
+from tour.governor import start_governor
 
 REPOSITORY = Path(__file__).parents[1]
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -28,9 +27,9 @@ class Scene:
     administrator: Path
     agent: Path
 
-    def kubectl(self, *arguments: str, kubeconfig: Path, stdin: str | None = None) -> Completed:
+    def kubectl(self, *arguments: str, kubeconfig: Path) -> Completed:
         """Run our own kubectl as one of the actors."""
-        return self.plane.kubectl(*arguments, kubeconfig=kubeconfig, stdin=stdin)
+        return self.plane.kubectl(*arguments, kubeconfig=kubeconfig)
 
 
 @contextmanager
@@ -48,38 +47,9 @@ def set_scene(directory: Path, *, say: Callable[[str], None]) -> Generator[Scene
             plane.kubectl("apply", "-f", str(folder)).require_ok()
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
         say("starting governor webhook and governor reconcile")
-        for process in start_governor(plane, directory, commands=commands):
-            stack.callback(process.stop, grace_seconds=5)
+        stack.enter_context(start_governor(plane.admin_kubeconfig, directory))
         plane.kubectl("apply", "-f", str(MANIFESTS / "mandate.yaml")).require_ok()
         ready = ("wait", "--for=condition=Ready", "mandate/migrator", "--timeout=60s")
         plane.kubectl(*ready).require_ok()
         agent = plane.kubeconfig_for_service_account("team-data", "migrator")
         yield Scene(plane, plane.admin_kubeconfig, agent)
-
-
-def start_governor(
-    plane: ControlPlane, directory: Path, *, commands: Path
-) -> tuple[GuardedProcess, GuardedProcess]:
-    """The two processes of Governor, against one control plane."""
-    (port,) = draw(1)
-    certificates = directory / "certificates"
-    common = ("--kubeconfig", plane.admin_kubeconfig, "--certificates", certificates)
-    governor = commands / "governor"
-    webhook = GuardedProcess.start(
-        "governor webhook",
-        (governor, "webhook", *common, "--port", str(port), "--policies", REPOSITORY / "policies"),
-        log=directory / "webhook.log",
-        environment=_environment(),
-    )
-    reconcile = GuardedProcess.start(
-        "governor reconcile",
-        (governor, "reconcile", *common, "--webhook-url", f"https://127.0.0.1:{port}"),
-        log=directory / "reconcile.log",
-        environment=_environment(),
-    )
-    return webhook, reconcile
-
-
-def _environment() -> dict[str, str]:
-    """Only what a process needs: nothing of the user's may change what the tour shows."""
-    return {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}

@@ -12,7 +12,6 @@ import typer
 from pydantic import ValidationError
 
 from controller import manager
-from controller.cli.check import check
 from controller.settings import ReconcileSettings, WebhookSettings
 
 app = typer.Typer(
@@ -21,7 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(check)
 
 Kubeconfig = Annotated[Path, typer.Option(help="The cluster, as a kubeconfig file.")]
 Certificates = Annotated[

@@ -1,0 +1,131 @@
+"""Wires the processes together: the one place where clients, feeds, loops and servers meet.
+
+Each `run_*` is one process from start to end. It decides nothing: what is built
+here, and in which order it starts and stops, is all there is to it.
+"""
+
+import asyncio
+import signal
+import ssl
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+import structlog
+from ulid import ULID
+
+from controller.admission.reviewer import Reviewer
+from controller.clients.engine.bundle import read_policy_set
+from controller.clients.engine.supervisor import ChildEngine
+from controller.clients.engine.supervisor import EngineSettings as ChildSettings
+from controller.clients.kube.config import Kubeconfig, connect
+from controller.feeds.certificates import CertificateFeed, CertificatePolicy
+from controller.feeds.registry import RegistryFeed
+from controller.registration.subject import Target, UrlEndpoint
+from controller.settings import EngineSettings, ReconcileSettings, WebhookSettings
+from reconcilers.registration import RegistrationLoop, RegistrationSettings
+from webhooks.app import WebhookApp
+from webhooks.server import WebhookServer, build_server, listen
+
+OWN_USERNAMES = frozenset({"system:serviceaccount:governor-system:governor"})
+"""Governor's own identities in a cluster: never governed."""
+
+_log = structlog.get_logger("governor.manager")
+
+
+async def run_webhook(settings: WebhookSettings) -> None:
+    """Serve the webhook until a signal ends it; requests in flight are answered first."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connect(Kubeconfig(settings.kubeconfig)))
+        engine = await stack.enter_async_context(running_engine(settings))
+        feed = RegistryFeed(client)
+        certificates = CertificateFeed(
+            settings.certificates, CertificatePolicy(settings.certificate_names())
+        )
+        app = WebhookApp(
+            reviewer=build_reviewer(engine, settings),
+            registry=feed.current,
+            readiness=lambda: _what_is_missing(feed, engine),
+        )
+        server = build_server(app, _tls(certificates))
+        socket = listen(settings.host, settings.port)
+        _log.info("listening", host=settings.host, port=socket.getsockname()[1])
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(feed.run()), tasks.create_task(certificates.run())]
+            _stop_on_signals(lambda: _stop(server))
+            await server.serve([socket])
+            for task in background:
+                task.cancel()
+
+
+async def run_reconcile(settings: ReconcileSettings) -> None:
+    """Keep the registration and the mandates' status as they should be, until a signal."""
+    async with connect(Kubeconfig(settings.kubeconfig)) as client:
+        feed = RegistryFeed(client)
+        name = urlsplit(settings.webhook_url).hostname or ""
+        certificates = CertificateFeed(settings.certificates, CertificatePolicy((name,)))
+        endpoint = UrlEndpoint(f"{settings.webhook_url.rstrip('/')}/validate")
+        loop = RegistrationLoop(
+            client,
+            feed,
+            RegistrationSettings(
+                target=lambda: Target(
+                    endpoint, certificates.current.bundle, settings.webhook_timeout_seconds
+                ),
+                own_usernames=OWN_USERNAMES,
+            ),
+        )
+        certificates.subscribe(lambda _renewed: loop.wake())
+        stopped = asyncio.Event()
+        _stop_on_signals(stopped.set)
+        async with asyncio.TaskGroup() as tasks:
+            work = [tasks.create_task(part.run()) for part in (feed, certificates, loop)]
+            await stopped.wait()
+            for task in work:
+                task.cancel()
+
+
+@asynccontextmanager
+async def running_engine(settings: EngineSettings) -> AsyncGenerator[ChildEngine, None]:
+    """The engine with the policies of the settings loaded, for as long as the block lasts."""
+    policies = read_policy_set(settings.policies)
+    engine = ChildEngine(ChildSettings(settings.engine_binary()), monotonic=time.monotonic)
+    await engine.start()
+    try:
+        await engine.load(policies)
+        yield engine
+    finally:
+        await engine.stop()
+
+
+def build_reviewer(engine: ChildEngine, settings: EngineSettings) -> Reviewer:
+    """The judge of the webhook and of the command line."""
+    return Reviewer(
+        engine,
+        clock_ns=time.time_ns,
+        mint_change=lambda: str(ULID()),
+        timeout_seconds=settings.engine_timeout_seconds,
+    )
+
+
+def _what_is_missing(feed: RegistryFeed, engine: ChildEngine) -> tuple[str, ...]:
+    parts = {"mandates": feed.current() is not None, "engine": engine.is_ready}
+    return tuple(name for name, is_ready in parts.items() if not is_ready)
+
+
+def _tls(certificates: CertificateFeed) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    certificates.serve_with(context)
+    return context
+
+
+def _stop(server: WebhookServer) -> None:
+    server.should_exit = True
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)

@@ -1,0 +1,88 @@
+"""Governor's two processes, started as a user starts them, against one cluster.
+
+For the tour, the tests and the benchmarks: they meet the product through its
+command line only.
+"""
+
+import os
+import random
+import ssl
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
+
+from native.ports import draw
+from native.processes import GuardedProcess
+
+POLICIES = Path(__file__).parents[1] / "policies"
+COMMAND = Path(sys.executable).with_name("governor")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where one Governor runs."""
+
+    kubeconfig: Path
+    directory: Path
+    """For certificates and logs."""
+    port: int
+    """Of the webhook, on loopback."""
+    policies: Path = POLICIES
+
+    @classmethod
+    def draw(cls, kubeconfig: Path, directory: Path, *, policies: Path = POLICIES) -> "Site":
+        """A site with a free port."""
+        (port,) = draw(1, randomness=random.Random())  # noqa: S311 -- a port, not a secret
+        return cls(kubeconfig, directory, port, policies)
+
+    @property
+    def url(self) -> str:
+        """Where the API server reaches the webhook."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def certificates(self) -> Path:
+        """What both processes share."""
+        return self.directory / "certificates"
+
+    def start_webhook(self) -> GuardedProcess:
+        """Start `governor webhook`; it may not answer yet."""
+        return self._start("webhook", "--port", str(self.port), "--policies", str(self.policies))
+
+    def start_reconcile(self) -> GuardedProcess:
+        """Start `governor reconcile`; nothing may be registered yet."""
+        return self._start("reconcile", "--webhook-url", self.url)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET from the webhook; status 0 while nobody answers."""
+        try:
+            trust = ssl.create_default_context(cafile=self.certificates / "ca.pem")
+            connection = HTTPSConnection("127.0.0.1", self.port, timeout=5, context=trust)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except (OSError, HTTPException) as error:
+            return 0, str(error)
+
+    def _start(self, name: str, *arguments: str) -> GuardedProcess:
+        common = ("--kubeconfig", self.kubeconfig, "--certificates", self.certificates)
+        return GuardedProcess.start(
+            f"governor {name}",
+            (COMMAND, name, *common, *arguments),
+            log=self.directory / f"{name}.log",
+            # Nothing else of the user's may change what Governor does.
+            environment={key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ},
+        )
+
+
+@contextmanager
+def start_governor(kubeconfig: Path, directory: Path) -> Generator[Site, None, None]:
+    """Run both; they are taken down at the end, however the block ends."""
+    site = Site.draw(kubeconfig, directory)
+    with ExitStack() as stack:
+        for start in (site.start_webhook, site.start_reconcile):
+            stack.callback(start().stop, grace_seconds=5)
+        yield site
