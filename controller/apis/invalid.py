@@ -6,7 +6,7 @@ shows a traceback, a class of ours or more of a value than its beginning.
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
@@ -66,35 +66,47 @@ def _is_an_echo(detail: ErrorDetails, places: list[tuple[int | str, ...]]) -> bo
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
-    context = detail.get("ctx", {})
     path = _path(detail)
-    match detail["type"]:
-        case cel.ERROR_TYPE:
-            return Problem((path + context["at"]).removeprefix("."), detail["msg"])
-        case shapes.ERROR_TYPE if isinstance(detail["input"], str):
-            return Problem(path, f"{_shown(detail['input'])} {detail['msg']}")
-        case shapes.ERROR_TYPE:
-            return Problem(path, detail["msg"])
-        case "invalid_key":
-            return Problem(path, "a key must be a string: quote it")
-        case "missing":
-            return Problem(path, "is required: add it")
-        case "extra_forbidden":
-            return Problem(path, _unknown_field(detail["loc"], model))
-        case "literal_error":
-            return Problem(
-                path, f"{_shown(detail['input'])} is not allowed: use {context['expected']}"
-            )
-        case "too_short" | "too_long":
-            return Problem(path, _wrong_length(detail["type"], context))
-        case "tuple_type":
-            return Problem(path, f"must be a list, not {_shown(detail['input'])}")
-        case "model_type" | "model_attributes_type":
-            return Problem(path, f"must be an object, not {_shown(detail['input'])}")
-        case _:
-            return Problem(
-                path, f"{_shown(detail['input'])} is not allowed: {_lower(detail['msg'])}"
-            )
+    if detail["type"] == cel.ERROR_TYPE:
+        return Problem((path + _context(detail)["at"]).removeprefix("."), detail["msg"])
+    if detail["type"] == "extra_forbidden":
+        return Problem(path, _unknown_field(detail["loc"], model))
+    explain = _EXPLANATIONS.get(detail["type"], _not_allowed)
+    return Problem(path, explain(detail))
+
+
+def _context(detail: ErrorDetails) -> Mapping[str, Any]:
+    return detail.get("ctx", {})
+
+
+def _wrong_shape(detail: ErrorDetails) -> str:
+    value = detail["input"]
+    return f"{_shown(value)} {detail['msg']}" if isinstance(value, str) else detail["msg"]
+
+
+def _not_allowed(detail: ErrorDetails) -> str:
+    rule = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"{_shown(detail['input'])} is not allowed: {rule}"
+
+
+_EXPLANATIONS: Final[dict[str, Callable[[ErrorDetails], str]]] = {
+    shapes.ERROR_TYPE: _wrong_shape,
+    "invalid_key": lambda _: "a key must be a string: quote it",
+    "literal_error": lambda detail: (
+        f"{_shown(detail['input'])} is not allowed: use {_context(detail)['expected']}"
+    ),
+    "missing": lambda _: "is required: add it",
+    "model_type": lambda detail: f"must be an object, not {_shown(detail['input'])}",
+    "too_long": lambda detail: (
+        f"has {_context(detail)['actual_length']} items: "
+        f"at most {_context(detail)['max_length']} are allowed"
+    ),
+    "too_short": lambda _: (
+        "is empty: list at least one item, or leave the field out where it is optional"
+    ),
+    "tuple_type": lambda detail: f"must be a list, not {_shown(detail['input'])}",
+}
+"""By pydantic's error type; every other type says itself what it wants."""
 
 
 def _path(detail: ErrorDetails) -> str:
@@ -103,12 +115,6 @@ def _path(detail: ErrorDetails) -> str:
         location = (*location[:-1], str(location[-1]))
     path = format_field_path(location) if location else ""
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in path)
-
-
-def _wrong_length(error_type: str, context: Mapping[str, Any]) -> str:
-    if error_type == "too_long":
-        return f"has {context['actual_length']} items: at most {context['max_length']} are allowed"
-    return "is empty: list at least one item, or leave the field out where it is optional"
 
 
 def _unknown_field(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
@@ -145,7 +151,3 @@ def _shown(value: object) -> str:
         return "a list"
     written = json.dumps(value, default=repr)
     return written if len(written) <= _MAX_SHOWN else f"{written[:_MAX_SHOWN]}…"
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]

@@ -168,7 +168,10 @@ def with_flowing_description(node: Node) -> Node:
     return {**node, "description": flowing}
 
 
-TRANSFORMS: Final[tuple[Callable[[Node], Node], ...]] = (
+Transform: TypeAlias = Callable[[Node], Node]
+"""Takes one node, changes nothing in it, and gives the node that stands for it."""
+
+TRANSFORMS: Final[tuple[Transform, ...]] = (
     without_title,
     without_empty_default,
     without_closing,

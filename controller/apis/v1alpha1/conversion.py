@@ -107,19 +107,26 @@ def _rule(rule: Rule) -> core.Rule:
 def _condition(item: object) -> Condition:
     try:
         found = wire.Condition.model_validate(item)
-        since = datetime.fromisoformat(found.last_transition_time)
     except ValidationError as error:
         raise InvalidResourceError("Condition", None, problems_of(error, wire.Condition)) from error
-    except ValueError as error:
-        problem = Problem(
-            "lastTransitionTime", "is not an RFC 3339 time: write 2026-01-02T03:04:05Z"
-        )
-        raise InvalidResourceError("Condition", None, [problem]) from error
     return Condition(
         type=found.type,
         status=ConditionStatus(found.status),
         reason=found.reason,
         message=found.message,
-        last_transition_time=since,
+        last_transition_time=_time(found.last_transition_time),
         observed_generation=found.observed_generation,
     )
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        problem = Problem(
+            "lastTransitionTime", "is not an RFC 3339 time: write 2026-01-02T03:04:05Z"
+        )
+        raise InvalidResourceError("Condition", None, [problem])
+    return moment
