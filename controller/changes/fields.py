@@ -33,6 +33,8 @@ SERVER_SET_METADATA = frozenset(
 MAX_FIELDS = 256
 """How many changed leaves are listed; a write that changes more is `truncated`."""
 
+_COMPARED_WHOLE = 8
+"""Down to which depth equal subtrees are skipped at a glance."""
 _ABSENT = object()
 
 
@@ -68,48 +70,72 @@ def _without_server_set(obj: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _differences(old: Json, new: Json) -> Iterator[Path]:
-    """Depth first with a stack of our own: objects may nest deeper than Python recurses."""
-    stack: list[tuple[Path, object, object]] = [((), old, new)]
+    """Depth first, with a stack of our own: objects may nest deeper than Python recurses.
+
+    Takes one step at a time, so that a write with a million changes costs no
+    more than the leaves that are listed.
+    """
+    path: list[str | int] = []
+    stack = [_pairs(old, new)]
     while stack:
-        path, left, right = stack.pop()
-        if _same(left, right):
+        step = next(stack[-1], None)
+        if step is None:
+            stack.pop()
+            del path[-1:]
             continue
-        children = _children(left, right)
-        if children is None:
-            yield path
+        key, left, right = step
+        if _is_same(left, right, depth=len(stack)):
             continue
-        stack.extend(((*path, key), a, b) for key, a, b in reversed(children))
+        if _differ_below(left, right):
+            path.append(key)
+            stack.append(_pairs(left, right))
+        else:
+            yield (*path, key)
 
 
-def _same(left: object, right: object) -> bool:
-    """Equal as JSON: Python takes `1`, `1.0` and `true` for equal, at any depth; JSON does not."""
-    if type(left) is not type(right) or left != right:
+def _is_same(left: object, right: object, *, depth: int) -> bool:
+    """Equal as JSON, for which `1`, `1.0` and `true` are three values; for Python they are one.
+
+    Of two maps or lists False may only mean that a closer look is needed: they
+    are compared whole near the root only, lest a deep object is read anew at
+    each of its levels.
+    """
+    if type(left) is not type(right):
         return False
-    return not isinstance(left, dict | list) or _canonical(left) == _canonical(right)
+    if type(left) not in {dict, list}:
+        return left == right
+    are_empty = not left and not right
+    return are_empty or (depth <= _COMPARED_WHOLE and _is_written_alike(left, right))
 
 
-def _canonical(value: object) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+def _is_written_alike(left: object, right: object) -> bool:
+    try:
+        return orjson.dumps(left) == orjson.dumps(right)
+    except TypeError:  # too deep to be written
+        return False
 
 
-def _children(left: object, right: object) -> list[tuple[str | int, object, object]] | None:
-    """The pairs below two values, or None where the difference is here.
+def _differ_below(left: object, right: object) -> bool:
+    """Whether two different values are told apart by what they contain.
 
     An added or removed subtree is opened too, so that a change is always named
-    by its leaves; an empty one is a leaf itself.
+    by its leaves; an empty map or list is a leaf itself.
     """
-    left_items, right_items = _items(left), _items(right)
-    if left_items is None or right_items is None or not (left_items or right_items):
-        return None
-    keys = dict.fromkeys([*left_items, *right_items])
-    return [(key, left_items.get(key, _ABSENT), right_items.get(key, _ABSENT)) for key in keys]
+    present = [value for value in (left, right) if value is not _ABSENT]
+    are_alike = all(isinstance(value, dict) for value in present) or all(
+        isinstance(value, list) for value in present
+    )
+    return are_alike and any(present)
 
 
-def _items(value: object) -> dict[str | int, object] | None:
-    if value is _ABSENT:
-        return {}
-    if isinstance(value, dict):
-        return cast("dict[str | int, object]", value)
+def _pairs(left: object, right: object) -> Iterator[tuple[str | int, object, object]]:
+    """What two maps, or two lists, contain under each key or index."""
+    before, after = _entries(left), _entries(right)
+    keys = dict.fromkeys((*before, *after))
+    return ((key, before.get(key, _ABSENT), after.get(key, _ABSENT)) for key in keys)
+
+
+def _entries(value: object) -> Mapping[str | int, object]:
     if isinstance(value, list):
         return dict(enumerate(cast("list[object]", value)))
-    return None
+    return cast("dict[str | int, object]", value) if isinstance(value, dict) else {}
