@@ -1,0 +1,275 @@
+"""`governor check`: what the webhook would say about manifests, without a cluster.
+
+Reads the manifests, the mandates and the policies from files, and has each write
+reviewed by the webhook's own `Reviewer`. Ends with status 0 (nothing denied), 1
+(something denied) or 2 (bad input, or no engine). It decides no verdict itself,
+writes nothing and asks no cluster.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from controller.admission.judge import Postponed
+from controller.admission.reviewer import Reviewer
+from controller.agents.registry import Registry
+from controller.apis.requests import Operation
+from controller.cli.agents import UnknownAgentError, read_registry, user_of
+from controller.cli.kinds import Kinds, builtin_kinds, kinds_of_crds, own_kinds
+from controller.cli.manifests import STDIN, Manifest, ManifestError, ReadStdin, read_manifests
+from controller.cli.offline import Asker, Write, index_olds
+from controller.cli.verdicts import UNRECORDED, Judged, as_json, as_text, exit_status, printable
+from controller.clients.engine.bundle import read_policy_set
+from controller.clients.engine.policyset import PolicySourceError
+from controller.clients.engine.supervisor import ChildEngine
+from controller.clients.engine.supervisor import EngineSettings as ChildSettings
+from controller.policy.engine import Engine, EngineError
+from controller.settings import EngineSettings
+
+DEFAULT_MANDATES = "manifests/mandates"
+BAD_INPUT = 2
+_MAX_PROBLEMS = 20
+
+
+class CheckError(Exception):
+    """There is no verdict; a line for each reason, which names the place and the fix."""
+
+
+class OperationName(StrEnum):
+    """How the objects are written."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class Output(StrEnum):
+    """How verdicts are shown."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is to be checked, by the names given on the command line."""
+
+    files: Sequence[str]
+    agent: str | None = None
+    """A mandate's name, or a username; None leaves it to AdmissionReviews."""
+    mandates: Sequence[str] = ()
+    """Empty: those in `manifests/mandates`."""
+    operation: Operation | None = None
+    """None: update where there are old versions, else create."""
+    old: str | None = None
+    namespace: str = "default"
+    crds: Sequence[str] = ()
+
+
+def check(
+    files: Annotated[
+        list[str],
+        typer.Option(
+            "--file", "-f", help="Manifest or AdmissionReview: a file, a directory, or -."
+        ),
+    ],
+    agent: Annotated[
+        str | None, typer.Option("--as", help="Who writes: a mandate's name, or a username.")
+    ] = None,
+    mandates: Annotated[
+        list[str] | None,
+        typer.Option(help="File or directory of mandates.", show_default=DEFAULT_MANDATES),
+    ] = None,
+    operation: Annotated[
+        OperationName | None,
+        typer.Option(help="How they are written.", show_default="update with --old, else create"),
+    ] = None,
+    old: Annotated[
+        str | None, typer.Option(help="File of the stored versions, for an update.")
+    ] = None,
+    namespace: Annotated[str, typer.Option(help="Of objects that name none.")] = "default",
+    policies: Annotated[
+        Path | None, typer.Option(help="Directory of Rego policies.", show_default="policies")
+    ] = None,
+    crds: Annotated[
+        list[str] | None,
+        typer.Option(help="File or directory of the CustomResourceDefinitions of your kinds."),
+    ] = None,
+    output: Annotated[Output, typer.Option(help="How verdicts are shown.")] = Output.TEXT,
+) -> None:
+    """Say what would become of an agent's writes, without a cluster.
+
+    Ends with 0 if nothing is denied, 1 if something is, 2 if there is no verdict.
+    """
+    inputs = Inputs(
+        files=files,
+        agent=agent,
+        mandates=mandates or (),
+        operation=Operation(operation.upper()) if operation else None,
+        old=old,
+        namespace=namespace,
+        crds=crds or (),
+    )
+    try:
+        judged = _judge_offline(inputs, policies)
+    except CheckError as error:
+        _say(printable(f"governor check: {error}"), is_error=True)
+        raise typer.Exit(BAD_INPUT) from None
+    _say(as_json(judged) if output is Output.JSON else as_text(judged))
+    raise typer.Exit(exit_status(judged))
+
+
+def _judge_offline(inputs: Inputs, policies: Path | None) -> list[Judged]:
+    with _faults_as_check_errors():
+        writes, registry = read_writes(inputs, read_stdin=_read_stdin)
+        settings = EngineSettings() if policies is None else EngineSettings(policies=policies)
+        return asyncio.run(_judge_with_own_engine(writes, registry, settings))
+
+
+def read_writes(inputs: Inputs, *, read_stdin: ReadStdin) -> tuple[list[Write], Registry]:
+    """Everything to be judged, and the mandates to judge it by.
+
+    Raises:
+        CheckError, ManifestError, UnknownAgentError: something given is of no use.
+    """
+
+    def read(*names: str) -> list[Manifest]:
+        return read_manifests(names, read_stdin=read_stdin)
+
+    operation = _operation(inputs)
+    manifests = read(*inputs.files)
+    if not manifests:
+        raise CheckError("--file: there is no object in what is named; name files that hold some")
+    registry = read_registry(read(*_mandates(inputs)))
+    kinds = Kinds.of(builtin_kinds(), own_kinds(), kinds_of_crds(read(*inputs.crds)))
+    olds = read(inputs.old) if inputs.old is not None else []
+    asker = Asker(
+        kinds,
+        user=None if inputs.agent is None else user_of(inputs.agent, registry),
+        operation=operation,
+        namespace=inputs.namespace,
+        olds=index_olds(olds, kinds=kinds, namespace=inputs.namespace),
+    )
+    return _ask_all(asker, manifests), registry
+
+
+def _operation(inputs: Inputs) -> Operation:
+    operation = inputs.operation or (
+        Operation.UPDATE if inputs.old is not None else Operation.CREATE
+    )
+    if operation is Operation.UPDATE and inputs.old is None:
+        raise CheckError("--old is missing; an update is judged by what it changes")
+    if operation is not Operation.UPDATE and inputs.old is not None:
+        raise CheckError(f"--old is for updates, not for a {operation.lower()}; leave one out")
+    return operation
+
+
+def _mandates(inputs: Inputs) -> Sequence[str]:
+    if inputs.mandates:
+        return inputs.mandates
+    if not Path(DEFAULT_MANDATES).is_dir():
+        problem = f"--mandates is missing, and here is no directory {DEFAULT_MANDATES}"
+        raise CheckError(f"{problem}; name files or directories of mandates")
+    return [DEFAULT_MANDATES]
+
+
+def _ask_all(asker: Asker, manifests: Sequence[Manifest]) -> list[Write]:
+    """All of them, or what is wrong with each that is of no use."""
+    writes: list[Write] = []
+    problems: list[str] = []
+    for manifest in manifests:
+        try:
+            writes.append(asker.ask(manifest))
+        except ManifestError as error:
+            problems.append(str(error))
+    if problems:
+        more = len(problems) - _MAX_PROBLEMS
+        shown = [*problems[:_MAX_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+        raise CheckError("\n".join(shown))
+    return writes
+
+
+async def _judge_with_own_engine(
+    writes: Sequence[Write], registry: Registry, settings: EngineSettings
+) -> list[Judged]:
+    async with _engine(settings) as engine:
+        reviewer = Reviewer(
+            engine=engine,
+            clock_ns=time.time_ns,
+            mint_change=lambda: UNRECORDED,
+            timeout_seconds=settings.engine_timeout_seconds,
+        )
+        return await judge(writes, registry, reviewer)
+
+
+async def judge(writes: Sequence[Write], registry: Registry, reviewer: Reviewer) -> list[Judged]:
+    """Have each write reviewed, one after the other.
+
+    Raises:
+        CheckError: the engine is not there to judge one.
+    """
+    judged: list[Judged] = []
+    for write in writes:
+        outcome = await reviewer.review(write.request, registry)
+        if isinstance(outcome, Postponed):
+            raise CheckError(f"{write.manifest.place}: was not judged: {outcome.reason}")
+        judged.append(Judged(write, outcome))
+    return judged
+
+
+@asynccontextmanager
+async def _engine(settings: EngineSettings) -> AsyncGenerator[Engine, None]:
+    """A child process of our own, always: a remote engine would not be offline."""
+    policy_set = read_policy_set(settings.policies)
+    engine = ChildEngine(ChildSettings(binary=settings.engine_binary()), monotonic=time.monotonic)
+    await engine.start()
+    try:
+        await engine.load(policy_set)
+        yield engine
+    finally:
+        await engine.stop()
+
+
+@contextmanager
+def _faults_as_check_errors() -> Generator[None, None, None]:
+    """Bad input and a missing engine end in a sentence, never in a traceback."""
+    try:
+        yield
+    except (ManifestError, PolicySourceError) as error:
+        raise CheckError(str(error)) from error
+    except UnknownAgentError as error:
+        raise CheckError(f"--as: {error}") from error
+    except EngineError as error:
+        raise CheckError(f"engine: {error}") from error
+    except FileNotFoundError as error:  # the engine's binary
+        raise CheckError(f"engine: {error}") from error
+    except ValidationError as error:
+        raise CheckError(_settings_problem(error)) from error
+
+
+def _settings_problem(error: ValidationError) -> str:
+    return "\n".join(
+        f"GOVERNOR_{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg']}"
+        for detail in error.errors(include_url=False)
+    )
+
+
+def _read_stdin(size: int) -> bytes:
+    if sys.stdin is None or sys.stdin.closed:
+        raise ManifestError(STDIN, "standard input is closed; name a file")
+    return sys.stdin.buffer.read(size)
+
+
+def _say(text: str, *, is_error: bool = False) -> None:
+    """In whatever the terminal can show: a mark that it lacks becomes a question mark."""
+    encoding = (sys.stderr if is_error else sys.stdout).encoding or "utf-8"
+    typer.echo(text.encode(encoding, "replace").decode(encoding), err=is_error)
