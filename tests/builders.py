@@ -212,7 +212,7 @@ def a_review(request: dict[str, Json] | None = None, **envelope: Json) -> bytes:
 def a_finding(
     code: str = "kind-not-granted",
     *,
-    message: str = "no rule grants deployments.apps",
+    message: Json = "no rule grants deployments.apps",
     without: tuple[str, ...] = (),
     **changes: Json,
 ) -> dict[str, Json]:

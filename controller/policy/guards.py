@@ -24,6 +24,8 @@ PROTECTED_KINDS: dict[str, tuple[str, ...]] = {
     "apiextensions.k8s.io": (_EVERY,),
     "apiregistration.k8s.io": (_EVERY,),
     "flowcontrol.apiserver.k8s.io": (_EVERY,),
+    "internal.apiserver.k8s.io": (_EVERY,),
+    "storagemigration.k8s.io": (_EVERY,),  # rewrites objects under the system's own identity
     # who may do what, and who is who
     "rbac.authorization.k8s.io": (_EVERY,),
     "certificates.k8s.io": (_EVERY,),
@@ -153,8 +155,11 @@ def namespace_is_protected(
 ) -> Denial | None:
     """Namespaces of the cluster itself, of Governor, and those that administrators list."""
     namespace = request.namespace
-    is_system = namespace.startswith(SYSTEM_NAMESPACE_PREFIX)
-    if not is_system and namespace != OWN_NAMESPACE and namespace not in governance.protected_namespaces:
+    if not (
+        namespace.startswith(SYSTEM_NAMESPACE_PREFIX)
+        or namespace == OWN_NAMESPACE
+        or namespace in governance.protected_namespaces
+    ):
         return None
     return Denial(
         Code.PROTECTED_NAMESPACE,
@@ -171,4 +176,3 @@ GUARDS: tuple[Guard, ...] = (
     secret_is_a_credential,
     namespace_is_protected,
 )
-

@@ -8,6 +8,8 @@ breaking. Decides nothing else.
 import re
 from dataclasses import dataclass
 
+import orjson
+
 from controller.policy.denials import Code, Denial
 from controller.policy.engine import Evaluation, UnitResult
 from controller.policy.json import Json
@@ -16,6 +18,9 @@ MAX_FINDINGS = 64
 """How many denials or warnings of one unit are read; more is an error of that unit."""
 MAX_TEXT = 1024
 """Characters kept of any text that a policy gives."""
+
+MAX_CODE = 63
+"""Characters of a code; it stands in audit annotations, which must stay small."""
 
 _SETS = frozenset({"deny", "warn"})
 _CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -61,7 +66,7 @@ def _fault(unit: str, problem: str) -> Denial:
 def _read_unit(result: UnitResult) -> tuple[list[Denial], list[str]]:
     if result.error is not None:
         raise _BrokenPromiseError(result.error)
-    if not isinstance(result.value, dict) or not _SETS >= result.value.keys():
+    if not isinstance(result.value, dict) or not result.value.keys() <= _SETS:
         raise _BrokenPromiseError("its answer is not an object of deny and warn")
     denials = [_denial(item) for item in _findings(result.value, "deny")]
     warnings = [_text(item, "message") for item in _findings(result.value, "warn")]
@@ -80,17 +85,18 @@ def _findings(value: dict[str, Json], key: str) -> list[dict[str, Json]]:
 
 def _denial(item: dict[str, Json]) -> Denial:
     code = _text(item, "code")
-    if not _CODE.fullmatch(code):
-        raise _BrokenPromiseError(f"the code {code!r} is not kebab-case")
+    if len(code) > MAX_CODE or not _CODE.fullmatch(code):
+        problem = f"the code {code[:MAX_CODE]!r} is not kebab-case of at most {MAX_CODE} characters"
+        raise _BrokenPromiseError(problem)
     return Denial(
         code=code,
         message=_text(item, "message"),
         rule=_text(item, "rule"),
         field=_text(item, "field") if item.get("field") is not None else None,
-        asked=item.get("asked"),
-        limit=item.get("limit"),
-        remaining=item.get("remaining"),
-        passes=item.get("passes"),
+        asked=_value(item, "asked"),
+        limit=_value(item, "limit"),
+        remaining=_value(item, "remaining"),
+        passes=_value(item, "passes"),
         retry=item.get("retry") is True,
     )
 
@@ -100,6 +106,16 @@ def _text(item: dict[str, Json], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise _BrokenPromiseError(f"a finding's {key} is not a text")
     return _bounded(value)
+
+
+def _value(item: dict[str, Json], key: str) -> Json:
+    """A value as it is, or the beginning of its JSON: a citation may not outgrow the answer."""
+    value = item.get(key)
+    try:
+        written = orjson.dumps(value).decode()
+    except TypeError:  # nested too deep
+        return "…"
+    return value if len(written) <= MAX_TEXT else _bounded(written)
 
 
 def _bounded(text: str) -> str:
