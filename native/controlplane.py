@@ -36,6 +36,7 @@ from native.processes import GuardedProcess, ProcessError
 from native.readiness import Check, administrator, ready, serving
 from native.toolchain import ToolchainError
 
+_DEFAULTS = Options()
 _ATTEMPTS = 4
 _CERTIFICATE_LIFETIME = timedelta(days=30)
 _POLL_SECONDS = 0.02
@@ -68,7 +69,7 @@ class ControlPlane:
         directory: Path,
         *,
         binaries: Binaries,
-        options: Options = Options(),  # noqa: B008 - a frozen value
+        options: Options = _DEFAULTS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         randomness: random.Random | None = None,
     ) -> Self:

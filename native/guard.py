@@ -64,7 +64,7 @@ def _ends_first(child: "subprocess.Popen[bytes]", wakeup: socket.socket) -> int 
 def main(command: list[str]) -> int:
     """Run the command under guard; 128 + N for one that signal N ended."""
     wakeup, alarm = socket.socketpair()
-    alarm.setblocking(False)  # noqa: FBT003 - socket's own signature
+    alarm.settimeout(0)
     signal.set_wakeup_fd(alarm.fileno())
     signal.signal(signal.SIGCHLD, _note)
     try:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_a_deployments_pods_are_made_by_the_controllers_and_scheduled_onto_a_fak
 
 def audited(
     plane: ControlPlane, namespace: str, *, verb: str, resource: str
-) -> Iterator[dict[str, dict[str, str]]]:
+) -> Iterator[dict[str, Any]]:
     for line in plane.audit_log.read_text(encoding="utf-8").splitlines():
         event = json.loads(line)
         about = event.get("objectRef", {})
