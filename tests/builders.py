@@ -198,7 +198,7 @@ def a_user_document(user: UserInfo) -> dict[str, Json]:
     }
 
 
-def a_review(request: dict[str, Json] | None = None, **envelope: Json) -> bytes:
+def a_review(request: dict[str, Json] | None = None, /, **envelope: Json) -> bytes:
     """An AdmissionReview as bytes, compact and with a final newline as Go writes it."""
     document: dict[str, Json] = {
         "kind": "AdmissionReview",

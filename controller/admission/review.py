@@ -1,4 +1,4 @@
-"""Reads an AdmissionReview and writes the answer to it: bytes in, bytes out.
+"""Reads an AdmissionReview: bytes in, an `AdmissionRequest` out.
 
 Everything that is not a well-formed `admission.k8s.io/v1` request is refused
 with a sentence that names the field. It judges nothing, and builds no typed
@@ -19,6 +19,11 @@ API_VERSION = "admission.k8s.io/v1"
 MAX_REVIEW_BYTES = 16 * 1024 * 1024
 """An API request holds at most 3 MiB; an update's review carries two versions of the object."""
 
+MAX_UID_CHARACTERS = 128
+"""The API server's have 36; an answer repeats it."""
+
+_MAX_SHOWN = 80
+"""Characters of a wrong value that an error repeats."""
 _NEEDS_OBJECT = frozenset({Operation.CREATE, Operation.UPDATE, Operation.CONNECT})
 _NEEDS_OLD = frozenset({Operation.UPDATE, Operation.DELETE})
 
@@ -42,9 +47,10 @@ def read_review(body: bytes) -> AdmissionRequest:
     """Read one AdmissionReview, or raise `MalformedReviewError`."""
     review = read_json_object(body)
     if review.get("kind") != "AdmissionReview":
-        raise MalformedReviewError("kind", f"is {review.get('kind')!r}; send AdmissionReview")
+        problem = f"is {_shown(review.get('kind'))}; send AdmissionReview"
+        raise MalformedReviewError("kind", problem)
     if review.get("apiVersion") != API_VERSION:
-        problem = f"is {review.get('apiVersion')!r}; register with admissionReviewVersions [v1]"
+        problem = f"is {_shown(review.get('apiVersion'))}; register admissionReviewVersions: [v1]"
         raise MalformedReviewError("apiVersion", problem)
     request = review.get("request")
     if not isinstance(request, dict):
@@ -53,7 +59,7 @@ def read_review(body: bytes) -> AdmissionRequest:
 
 
 def read_json_object(body: bytes) -> dict[str, Json]:
-    """Parse strictly: one object, no duplicate keys, at most 250 levels deep."""
+    """Parse strictly: one object, no key twice in any object, at most 250 levels deep."""
     if len(body) > MAX_REVIEW_BYTES:
         problem = f"has {len(body)} bytes; at most {MAX_REVIEW_BYTES} are judged"
         raise MalformedReviewError("", f"the body {problem}")
@@ -64,36 +70,46 @@ def read_json_object(body: bytes) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise MalformedReviewError("", "the body is JSON, but not an object")
     try:
-        again = orjson.dumps(value)
+        compact = orjson.dumps(value)
     except TypeError as error:
         problem = "is nested deeper than 250 levels; flatten the object"
         raise MalformedReviewError("", f"the body {problem}") from error
-    if _key_marks(again) != _key_marks(body) or b"\\\\" in body:
+    if not _is_written_as(compact, body):
         _refuse_duplicate_keys(body)
     return cast("dict[str, Json]", value)
 
 
-def _key_marks(document: bytes) -> int:
-    r"""The number of keys in compact JSON: each is followed by `":`, which a string shows as `\":`.
+def _is_written_as(compact: bytes, body: bytes) -> bool:
+    """Whether the body is the parsed value written out again, byte for byte.
 
-    Equal counts before and after a parse prove that no key was merged away.
-    Spaces before colons, and strings that end in a backslash, spoil the count;
-    `_refuse_duplicate_keys` decides then.
+    If so, it holds no key twice: the value does not. The API server writes
+    compact JSON, and like all of Go escapes what could end an HTML script; such
+    characters occur in strings only.
     """
-    return document.count(b'":') - document.count(b'\\":')
+    body = body.removesuffix(b"\n")
+    if compact == body:
+        return True
+    for character in (b"<", b">", b"&"):
+        compact = compact.replace(character, b"\\u%04x" % ord(character))
+    return compact == body
 
 
 def _refuse_duplicate_keys(body: bytes) -> None:
-    """The slow and exact check, for the few documents that the count does not clear."""
-    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        seen = dict(pairs)
-        if len(seen) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise MalformedReviewError("", f"the body has the key {twice[:80]!r} twice in one object")
-        return seen
+    """The slow check, for documents in any other spelling. Numbers are none of its business."""
 
-    json.loads(body, object_pairs_hook=unique)
+    def unique(pairs: list[tuple[str, None]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                problem = f"the body has the key {_shown(key)} twice in one object; leave one out"
+                raise MalformedReviewError("", problem)
+            seen.add(key)
+
+    json.loads(body, object_pairs_hook=unique, parse_int=_discard, parse_float=_discard)
+
+
+def _discard(_: str) -> None:
+    """Python refuses to read very long integers, which are harmless here."""
 
 
 def read_request(request: Mapping[str, Json]) -> AdmissionRequest:
@@ -101,9 +117,12 @@ def read_request(request: Mapping[str, Json]) -> AdmissionRequest:
     uid = request.get("uid")
     if not isinstance(uid, str) or not uid:
         raise MalformedReviewError("request.uid", "is missing; the answer could not be matched")
+    if len(uid) > MAX_UID_CHARACTERS:
+        problem = f"has {len(uid)} characters; send at most {MAX_UID_CHARACTERS}"
+        raise MalformedReviewError("request.uid", problem)
     try:
         found = _read_parts(uid, request)
-        _refuse_mismatch(found)
+        _refuse_mismatch(found, _text(_object(request, "kind"), "group", "request.kind"))
     except MalformedReviewError as error:
         raise MalformedReviewError(error.field, error.problem, uid) from error
     return found
@@ -116,29 +135,35 @@ def _read_parts(uid: str, request: Mapping[str, Json]) -> AdmissionRequest:
         raise MalformedReviewError("request.object", f"is missing in a {operation}")
     if old is None and operation in _NEEDS_OLD:
         raise MalformedReviewError("request.oldObject", f"is missing in a {operation}")
-    name = _text(request, "name")
+    name, target = _text(request, "name"), _target(request)
     return AdmissionRequest(
         uid=uid,
         operation=operation,
-        target=_target(request),
-        namespace=_text(request, "namespace"),
+        target=target,
+        namespace=_namespace(request, target),
         name=name or metadata_text(old or obj, "name"),
         user=_user(request),
         obj=obj,
         old=old,
         options=_optional_object(request, "options"),
-        dry_run=request.get("dryRun") is True,
+        dry_run=_flag(request, "dryRun"),
         is_collection=operation is Operation.DELETE and not name,
     )
+
+
+def _namespace(request: Mapping[str, Json], target: Target) -> str:
+    """A Namespace is cluster-scoped, though its requests carry its own name as their namespace."""
+    namespace = _text(request, "namespace")
+    return "" if (target.group, target.resource) == ("", "namespaces") else namespace
 
 
 def _operation(request: Mapping[str, Json]) -> Operation:
     value = request.get("operation")
     try:
-        return Operation(str(value))
+        return Operation(value if isinstance(value, str) else "")
     except ValueError as error:
-        known = ", ".join(Operation)
-        raise MalformedReviewError("request.operation", f"is {value!r}; know {known}") from error
+        problem = f"is {_shown(value)}; know {', '.join(Operation)}"
+        raise MalformedReviewError("request.operation", problem) from error
 
 
 def _target(request: Mapping[str, Json]) -> Target:
@@ -152,6 +177,8 @@ def _target(request: Mapping[str, Json]) -> Target:
     )
     if not target.kind:
         raise MalformedReviewError("request.kind.kind", "is missing")
+    if not target.version:
+        raise MalformedReviewError("request.kind.version", "is missing")
     if not target.resource:
         raise MalformedReviewError("request.resource.resource", "is missing")
     return target
@@ -162,8 +189,8 @@ def _user(request: Mapping[str, Json]) -> UserInfo:
     username = _text(user, "username", "request.userInfo")
     if not username:
         raise MalformedReviewError("request.userInfo.username", "is missing")
-    extra = user.get("extra") or {}
-    if not isinstance(extra, dict):
+    extra = user.get("extra")
+    if not isinstance(extra, dict | None):
         raise MalformedReviewError("request.userInfo.extra", "is not an object")
     where = "request.userInfo"
     return UserInfo(
@@ -171,26 +198,38 @@ def _user(request: Mapping[str, Json]) -> UserInfo:
         uid=_text(user, "uid", where),
         groups=_texts(user.get("groups"), f"{where}.groups"),
         extra=MappingProxyType(
-            {key: _texts(value, f"{where}.extra[{key!r}]") for key, value in extra.items()}
+            {
+                key: _texts(value, f"{where}.extra[{_shown(key)}]")
+                for key, value in (extra or {}).items()
+            }
         ),
     )
 
 
-def _refuse_mismatch(request: AdmissionRequest) -> None:
-    """An envelope that says something else than its object must not be judged by either."""
-    obj, target = request.obj, request.target
-    if obj is None:
-        return
-    if obj.get("kind") not in (None, target.kind):
-        problem = f"is {obj.get('kind')!r} but request.kind.kind is {target.kind!r}"
-        raise MalformedReviewError("request.object.kind", problem)
-    if target.subresource:
-        return  # an Eviction or a TokenRequest may leave its own metadata out
+def _refuse_mismatch(request: AdmissionRequest, kind_group: str) -> None:
+    """An envelope that says something else than its objects must not be judged by either."""
+    target = request.target
+    if not target.subresource and kind_group != target.group:
+        problem = f"is {_shown(kind_group)} but request.resource.group is {_shown(target.group)}"
+        raise MalformedReviewError("request.kind.group", problem)
+    version = f"{kind_group}/{target.version}" if kind_group else target.version
+    for place, obj in (("object", request.obj), ("oldObject", request.old)):
+        if obj is None:
+            continue
+        for field, asked in (("kind", target.kind), ("apiVersion", version)):
+            if obj.get(field) not in (None, asked):
+                problem = f"is {_shown(obj.get(field))} but request.kind says {_shown(asked)}"
+                raise MalformedReviewError(f"request.{place}.{field}", problem)
+        _refuse_other_place(request, place, obj)
+
+
+def _refuse_other_place(request: AdmissionRequest, place: str, obj: Mapping[str, Json]) -> None:
+    """An Eviction or a TokenRequest may leave its own metadata out, but not contradict."""
     for field, asked in (("name", request.name), ("namespace", request.namespace)):
         own = metadata_text(obj, field)
-        if own and asked and own != asked:
-            problem = f"is {own!r} but request.{field} is {asked!r}"
-            raise MalformedReviewError(f"request.object.metadata.{field}", problem)
+        if own and own != asked:
+            problem = f"is {_shown(own)} but request.{field} is {_shown(asked)}"
+            raise MalformedReviewError(f"request.{place}.metadata.{field}", problem)
 
 
 def metadata_text(obj: Mapping[str, Json] | None, key: str) -> str:
@@ -226,3 +265,19 @@ def _object(parent: Mapping[str, Json], key: str) -> dict[str, Json]:
 
 def _optional_object(parent: Mapping[str, Json], key: str) -> dict[str, Json] | None:
     return None if parent.get(key) is None else _object(parent, key)
+
+
+def _flag(parent: Mapping[str, Json], key: str) -> bool:
+    value = parent.get(key)
+    if not isinstance(value, bool | None):
+        raise MalformedReviewError(f"request.{key}", "is not true or false")
+    return value is True
+
+
+def _shown(value: Json) -> str:
+    """A wrong value, or its beginning, without control characters."""
+    if isinstance(value, str):
+        return repr(value[:_MAX_SHOWN])
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return repr(value)

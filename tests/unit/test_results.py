@@ -11,7 +11,6 @@ from controller.policy.results import MAX_FINDINGS, MAX_TEXT, Judgement, read_re
 from tests.builders import DIGEST, a_finding, a_unit, an_evaluation
 from tests.strategies import json_values
 
-
 EMPTY: dict[str, Json] = {}
 
 
