@@ -1,0 +1,214 @@
+"""Keeps the registry of agents current from the stored Mandates and the Governance.
+
+What is stored is never dropped because it cannot be read: an invalid Mandate still
+claims its subjects, so that their writes are refused; an invalid Governance leaves
+the last valid one in force. It grants nothing and writes nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn, TypeAlias, cast
+
+import structlog
+
+from controller.agents.registry import InvalidMandate, Registry
+from controller.apis.conditions import Condition
+from controller.apis.governance import Governance
+from controller.apis.invalid import InvalidResourceError
+from controller.apis.mandates import Mandate
+from controller.apis.v1alpha1.conversion import (
+    conditions_of,
+    governance_from_object,
+    mandate_from_object,
+)
+from controller.clients.kube.client import Object
+from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace
+from controller.clients.kube.resources import GOVERNANCES, MANDATES, Key
+from controller.clients.kube.store import Change
+
+GOVERNANCE = Key("", "cluster")
+
+log = structlog.get_logger("governor.feeds")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the resource says of itself so far."""
+
+    observed_generation: int | None
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMandate:
+    """A Mandate as the API server holds it."""
+
+    name: str
+    uid: str
+    generation: int
+    content: Mandate | InvalidMandate
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidGovernance:
+    """A stored Governance that no longer converts."""
+
+    message: str
+    """What is wrong with it and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGovernance:
+    """The Governance as the API server holds it."""
+
+    name: str
+    uid: str
+    generation: int
+    content: Governance | InvalidGovernance
+    status: Status
+
+
+Stored: TypeAlias = StoredMandate | StoredGovernance
+
+
+class RegistryFeed:
+    """The mandates of the moment.
+
+    Attributes:
+        mandates: every stored Mandate, valid or not.
+        governances: every stored Governance; only the one named `cluster` counts.
+    """
+
+    def __init__(
+        self, client: ListsAndWatches, *, pace: Pace | None = None, chance: Chance | None = None
+    ) -> None:
+        self.mandates = Informer(client, MANDATES, read_mandate, pace=pace, chance=chance)
+        self.governances = Informer(client, GOVERNANCES, read_governance, pace=pace, chance=chance)
+        self._governance: Governance | None = Governance()
+        self._registry: Registry | None = None
+        self.mandates.subscribe(self._on_mandate)
+        self.governances.subscribe(self._on_governance)
+
+    async def run(self) -> NoReturn:
+        """Follow the API server until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.mandates.run(), name="informer of mandates")
+            tasks.create_task(self.governances.run(), name="informer of governances")
+        raise AssertionError("an informer ended")
+
+    async def wait_synced(self) -> None:
+        """Wait until both lists are complete; `current` may still be None (see there)."""
+        await self.mandates.synced.wait()
+        await self.governances.synced.wait()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever a Mandate or the Governance changed; it must not block."""
+        self.mandates.subscribe(lambda _change: listener())
+        self.governances.subscribe(lambda _change: listener())
+
+    @property
+    def governance(self) -> Governance | None:
+        """The last valid Governance; None if there never was one but an invalid one is stored."""
+        return self._governance if self.governances.synced.is_set() else None
+
+    def current(self) -> Registry | None:
+        """The registry as of now; None until everything it is made of is first known.
+
+        It is rebuilt here, at the first look after a change, so that a reader never
+        sees less than the feed has heard, and a burst of changes costs one rebuild.
+        """
+        governance = self.governance
+        if governance is None or not self.mandates.synced.is_set():
+            return None
+        if self._registry is None:
+            stored = [known.content for known in self.mandates.snapshot().values()]
+            self._registry = Registry.build(
+                [content for content in stored if isinstance(content, Mandate)],
+                [content for content in stored if isinstance(content, InvalidMandate)],
+                governance,
+            )
+        return self._registry
+
+    def _on_mandate(self, change: Change[StoredMandate]) -> None:
+        self._registry = None
+        content = None if change.new is None else change.new.value.content
+        if isinstance(content, InvalidMandate):
+            log.error("mandate invalid", mandate=content.name, error=content.message)
+
+    def _on_governance(self, change: Change[StoredGovernance]) -> None:
+        if change.key != GOVERNANCE:
+            return
+        content = Governance() if change.new is None else change.new.value.content
+        if isinstance(content, InvalidGovernance):
+            log.error("governance invalid", error=content.message)
+            # What was in force stays so. At the start nothing was, not even the defaults:
+            # they would dedicate no namespace, and let its agents go.
+            if not self.governances.synced.is_set():
+                self._governance = None
+            return
+        self._governance = content
+        self._registry = None
+
+
+def read_mandate(stored: Object) -> StoredMandate:
+    """Read a stored Mandate; never fails."""
+    name, uid, generation = _identity(stored)
+    content: Mandate | InvalidMandate
+    try:
+        content = mandate_from_object(stored)
+    except InvalidResourceError as invalid:
+        content = InvalidMandate(name, usernames_in(stored), str(invalid))
+    return StoredMandate(name, uid, generation, content, _status(stored))
+
+
+def read_governance(stored: Object) -> StoredGovernance:
+    """Read a stored Governance; never fails."""
+    name, uid, generation = _identity(stored)
+    content: Governance | InvalidGovernance
+    try:
+        content = governance_from_object(stored)
+    except InvalidResourceError as invalid:
+        content = InvalidGovernance(str(invalid))
+    return StoredGovernance(name, uid, generation, content, _status(stored))
+
+
+def usernames_in(stored: Object) -> tuple[str, ...]:
+    """The subjects that an invalid Mandate still names, as far as they can be read."""
+    spec = stored.get("spec")
+    subjects = spec.get("subjects") if isinstance(spec, dict) else None
+    if not isinstance(subjects, list):
+        return ()
+    found = [_username(subject) for subject in subjects if isinstance(subject, dict)]
+    return tuple(dict.fromkeys(username for username in found if username))
+
+
+def _username(subject: Object) -> str:
+    name, namespace = subject.get("name"), subject.get("namespace")
+    if not isinstance(name, str) or not name:
+        return ""
+    if subject.get("kind") == "User":
+        return name
+    return f"system:serviceaccount:{namespace}:{name}" if isinstance(namespace, str) else ""
+
+
+def _identity(stored: Object) -> tuple[str, str, int]:
+    metadata = stored.get("metadata")
+    held = metadata if isinstance(metadata, dict) else {}
+    generation = held.get("generation")
+    return (
+        str(held.get("name") or ""),
+        str(held.get("uid") or ""),
+        generation if isinstance(generation, int) else 0,
+    )
+
+
+def _status(stored: Object) -> Status:
+    status = stored.get("status")
+    observed = status.get("observedGeneration") if isinstance(status, dict) else None
+    try:
+        conditions = conditions_of(cast("Mapping[str, object]", stored))
+    except InvalidResourceError:
+        conditions = ()  # written anew by whoever writes the status
+    return Status(observed if isinstance(observed, int) else None, conditions)

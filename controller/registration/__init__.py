@@ -1,0 +1,1 @@
+"""What Governor registers with the API server, rendered from what is governed. Pure."""

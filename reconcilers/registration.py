@@ -1,0 +1,194 @@
+"""Keeps the `subject` registration stored, and the Mandates' status true.
+
+Level-based: whenever a Mandate, the Governance, the registration itself or the CA
+changed, the whole is planned anew from what is stored and the plan carried out in
+order. So it is restored when someone edits or deletes it, within one round trip of
+the watch; until then an edit holds (what prevents that is a guard in the API
+server, not this loop).
+
+Runs in any number of processes at once: all of them plan the same from the same
+objects, a write of the same content changes nothing, and a replacement is bound to
+the version that was seen. Leader election would only save requests.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+
+from controller.clients.kube.client import KubeClient, Object
+from controller.clients.kube.errors import NotFoundError
+from controller.clients.kube.informer import Chance, Informer, Pace
+from controller.clients.kube.resources import (
+    VALIDATING_WEBHOOKS,
+    Key,
+    Resource,
+)
+from controller.feeds.registry import GOVERNANCE, RegistryFeed, StoredMandate
+from controller.registration.subject import SUBJECT_CONFIGURATION, Target
+from reconcilers.plan import (
+    CreateConfiguration,
+    Effect,
+    Plan,
+    ReplaceConfiguration,
+    View,
+    WriteStatus,
+    plan_governance,
+    plan_registration,
+)
+from reconcilers.runtime import Result, WorkQueue, run_loop
+
+if TYPE_CHECKING:
+    from controller.policy.json import Json
+
+STATUS_MANAGER = "governor-registration"
+"""Who owns the conditions: another manager than that of other loops' status fields."""
+
+_CONFIGURATION = Key("", SUBJECT_CONFIGURATION)
+_LOOP = "registration"
+
+log = structlog.get_logger("governor.reconcilers")
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationSettings:
+    """What the registration says beside who is selected."""
+
+    target: Callable[[], Target]
+    """Whom the API server asks, asked anew for each plan: the CA bundle changes."""
+    own_usernames: frozenset[str]
+    """Governor's identities, which are never selected."""
+    resync_seconds: float = 60.0
+    """A plan is made at least so often, though nothing was heard."""
+
+
+class RegistrationLoop:
+    """The loop with what it watches.
+
+    Attributes:
+        stored: set once every agent that was known by then is selected.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        feed: RegistryFeed,
+        settings: RegistrationSettings,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pace: Pace | None = None,
+        chance: Chance | None = None,
+    ) -> None:
+        self.stored = asyncio.Event()
+        self._client = client
+        self._feed = feed
+        self._settings = settings
+        self._clock = clock
+        self._queue: WorkQueue[str] = WorkQueue()
+        self._configurations: Informer[Object] = Informer(
+            client,
+            VALIDATING_WEBHOOKS,
+            lambda body: body,
+            selectors=[("fieldSelector", f"metadata.name={SUBJECT_CONFIGURATION}")],
+            pace=pace,
+            chance=chance,
+        )
+        feed.subscribe(self.wake)
+        self._configurations.subscribe(lambda _change: self.wake())
+
+    def wake(self) -> None:
+        """Plan anew soon; for what the loop does not watch itself, such as a renewed CA."""
+        self._queue.add(_LOOP)
+
+    async def run(self) -> NoReturn:
+        """Run until cancelled. The feed is run by someone else."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._configurations.run(), name="informer of the registration")
+            # Before all lists are complete a plan would deselect agents that exist.
+            await self._feed.wait_synced()
+            await self._configurations.synced.wait()
+            self.wake()
+            await run_loop(self._queue, self._reconcile, name=_LOOP)
+        raise AssertionError("the loop ended")
+
+    async def _reconcile(self, _key: str) -> Result:
+        plan = self._plan()
+        for effect in plan.effects:
+            await self._carry_out(effect)
+        if plan.selects_all:
+            self.stored.set()
+        return Result(requeue_after=self._settings.resync_seconds)
+
+    def _plan(self) -> Plan:
+        now = self._clock()
+        governance = self._feed.governance
+        stored_governance = self._feed.governances.snapshot().get(GOVERNANCE)
+        if governance is None:
+            # Which namespaces are dedicated is unknown: what is registered stays as it is.
+            return Plan(plan_governance(stored_governance, now=now), selects_all=False)
+        mandates = self._feed.mandates.snapshot()
+        configuration = self._configurations.get(_CONFIGURATION)
+        view = View(
+            mandates=tuple(mandates[key] for key in sorted(mandates)),
+            governance=governance,
+            stored_governance=stored_governance,
+            configuration=None if configuration is None else configuration.value,
+        )
+        return plan_registration(
+            view,
+            own_usernames=self._settings.own_usernames,
+            target=self._settings.target(),
+            now=now,
+        )
+
+    async def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case CreateConfiguration(body):
+                await self._client.create(VALIDATING_WEBHOOKS, body)
+                log.info("registration created", webhooks=_count(body))
+            case ReplaceConfiguration(body):
+                stored = await self._client.replace(VALIDATING_WEBHOOKS, body)
+                self._configurations.adopt(stored)
+                log.info("registration replaced", webhooks=_count(body))
+            case WriteStatus():
+                await self._write_status(effect)
+
+    async def _write_status(self, effect: WriteStatus) -> None:
+        """Apply the conditions to that very object; one that is gone needs none."""
+        informer = (
+            self._feed.mandates if isinstance(effect.of, StoredMandate) else self._feed.governances
+        )
+        body = _status_body(effect, informer.resource)
+        try:
+            stored = await self._client.apply(
+                informer.resource, body, field_manager=STATUS_MANAGER, subresource="status"
+            )
+        except NotFoundError:
+            return
+        informer.adopt(stored)
+
+
+async def run_registration(
+    client: KubeClient, feed: RegistryFeed, settings: RegistrationSettings
+) -> NoReturn:
+    """Keep the registration stored until cancelled; see `RegistrationLoop`."""
+    await RegistrationLoop(client, feed, settings).run()
+
+
+def _status_body(effect: WriteStatus, resource: Resource) -> Object:
+    conditions: list[Json] = [dict(condition.to_json()) for condition in effect.conditions]
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        # The uid is a precondition: an object of the same name that came since is another one.
+        "metadata": {"name": effect.of.name, "uid": effect.of.uid},
+        "status": {"observedGeneration": effect.of.generation, "conditions": conditions},
+    }
+
+
+def _count(configuration: Object) -> int:
+    webhooks = configuration.get("webhooks")
+    return len(webhooks) if isinstance(webhooks, list) else 0
