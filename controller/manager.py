@@ -7,23 +7,19 @@ here, and in which order it starts and stops, is all there is to it.
 import asyncio
 import signal
 import ssl
-import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 import structlog
-from ulid import ULID
 
-from controller.admission.reviewer import Reviewer
-from controller.clients.engine.bundle import read_policy_set
 from controller.clients.engine.supervisor import ChildEngine
-from controller.clients.engine.supervisor import EngineSettings as ChildSettings
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.feeds.certificates import CertificateFeed, CertificatePolicy
 from controller.feeds.registry import RegistryFeed
+from controller.judging import build_reviewer, running_engine
 from controller.registration.subject import Target, UrlEndpoint
-from controller.settings import EngineSettings, ReconcileSettings, WebhookSettings
+from controller.settings import ReconcileSettings, WebhookSettings
 from reconcilers.registration import RegistrationLoop, RegistrationSettings
 from webhooks.app import WebhookApp
 from webhooks.server import WebhookServer, build_server, listen
@@ -84,29 +80,6 @@ async def run_reconcile(settings: ReconcileSettings) -> None:
             await stopped.wait()
             for task in work:
                 task.cancel()
-
-
-@asynccontextmanager
-async def running_engine(settings: EngineSettings) -> AsyncGenerator[ChildEngine, None]:
-    """The engine with the policies of the settings loaded, for as long as the block lasts."""
-    policies = read_policy_set(settings.policies)
-    engine = ChildEngine(ChildSettings(settings.engine_binary()), monotonic=time.monotonic)
-    await engine.start()
-    try:
-        await engine.load(policies)
-        yield engine
-    finally:
-        await engine.stop()
-
-
-def build_reviewer(engine: ChildEngine, settings: EngineSettings) -> Reviewer:
-    """The judge of the webhook and of the command line."""
-    return Reviewer(
-        engine,
-        clock_ns=time.time_ns,
-        mint_change=lambda: str(ULID()),
-        timeout_seconds=settings.engine_timeout_seconds,
-    )
 
 
 def _what_is_missing(feed: RegistryFeed, engine: ChildEngine) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import random
 import ssl
 import sys
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
@@ -60,10 +60,12 @@ class Site:
         """Status and body of a GET from the webhook; status 0 while nobody answers."""
         try:
             trust = ssl.create_default_context(cafile=self.certificates / "ca.pem")
-            connection = HTTPSConnection("127.0.0.1", self.port, timeout=5, context=trust)
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            with closing(
+                HTTPSConnection("127.0.0.1", self.port, timeout=5, context=trust)
+            ) as connection:
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                return answer.status, answer.read().decode()
         except (OSError, HTTPException) as error:
             return 0, str(error)
 
@@ -78,11 +80,39 @@ class Site:
         )
 
 
+@dataclass(slots=True)
+class Running:
+    """A Governor that runs. What is started anew takes the place of what ended."""
+
+    site: Site
+    webhook: GuardedProcess
+    reconcile: GuardedProcess
+
+    def kill_webhook(self) -> None:
+        """SIGKILL it; returns when it is gone."""
+        self.webhook.stop(grace_seconds=0)
+
+    def restart_webhook(self) -> None:
+        """Start one where the last one was."""
+        self.webhook = self.site.start_webhook()
+
+    def stop(self) -> None:
+        """End both."""
+        for process in (self.webhook, self.reconcile):
+            process.stop(grace_seconds=5)
+
+
 @contextmanager
-def start_governor(kubeconfig: Path, directory: Path) -> Generator[Site, None, None]:
+def start_governor(kubeconfig: Path, directory: Path) -> Generator[Running, None, None]:
     """Run both; they are taken down at the end, however the block ends."""
     site = Site.draw(kubeconfig, directory)
-    with ExitStack() as stack:
-        for start in (site.start_webhook, site.start_reconcile):
-            stack.callback(start().stop, grace_seconds=5)
-        yield site
+    webhook = site.start_webhook()
+    try:
+        running = Running(site, webhook, site.start_reconcile())
+    except BaseException:
+        webhook.stop(grace_seconds=0)
+        raise
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -5,6 +5,8 @@ Parses and hands over; what a subcommand does is in its own module or wired in
 """
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,12 @@ import typer
 from pydantic import ValidationError
 
 from controller import manager
+from controller.cli.check import check
+from controller.clients.certificates import CertificateError
+from controller.clients.engine.policyset import PolicySourceError
+from controller.clients.kube.config import KubeConfigError
+from controller.logs import log_as_json
+from controller.policy.engine import EngineError
 from controller.settings import ReconcileSettings, WebhookSettings
 
 app = typer.Typer(
@@ -20,6 +28,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(check)
+
+CANNOT_START = (
+    CertificateError,
+    EngineError,
+    KubeConfigError,
+    OSError,
+    PolicySourceError,
+)
+"""What an operator can mend: told in a sentence, without a traceback."""
 
 Kubeconfig = Annotated[Path, typer.Option(help="The cluster, as a kubeconfig file.")]
 Certificates = Annotated[
@@ -36,10 +54,15 @@ def webhook(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 9443,
 ) -> None:
     """Answer the API server: judge every write of an agent."""
-    settings = WebhookSettings(
-        kubeconfig=kubeconfig, certificates=certificates, policies=policies, host=host, port=port
-    )
-    asyncio.run(manager.run_webhook(settings))
+    with _told_in_a_sentence():
+        settings = WebhookSettings(
+            kubeconfig=kubeconfig,
+            certificates=certificates,
+            policies=policies,
+            host=host,
+            port=port,
+        )
+        asyncio.run(manager.run_webhook(settings))
 
 
 @app.command()
@@ -49,7 +72,23 @@ def reconcile(
     webhook_url: Annotated[str, typer.Option(help="Where the API server reaches the webhook.")],
 ) -> None:
     """Keep the registration with the API server, and the mandates' status, as they should be."""
-    settings = ReconcileSettings(
-        kubeconfig=kubeconfig, certificates=certificates, webhook_url=webhook_url
-    )
-    asyncio.run(manager.run_reconcile(settings))
+    with _told_in_a_sentence():
+        settings = ReconcileSettings(
+            kubeconfig=kubeconfig, certificates=certificates, webhook_url=webhook_url
+        )
+        asyncio.run(manager.run_reconcile(settings))
+
+
+@contextmanager
+def _told_in_a_sentence() -> Generator[None, None, None]:
+    log_as_json()
+    try:
+        yield
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            option = "-".join(str(part) for part in detail["loc"]).replace("_", "-")
+            typer.echo(f"governor: --{option}: {detail['msg']}", err=True)
+        raise typer.Exit(2) from error
+    except CANNOT_START as error:
+        typer.echo(f"governor: {error}", err=True)
+        raise typer.Exit(2) from error
