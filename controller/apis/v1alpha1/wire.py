@@ -23,7 +23,6 @@ from controller.apis.shapes import ListOf, MapListBy
 
 GROUP: Final = "governor.dev"
 VERSION: Final = "v1alpha1"
-API_VERSION: Final = "governor.dev/v1alpha1"
 ApiVersion: TypeAlias = Literal["governor.dev/v1alpha1"]
 
 _CONDITION_TYPE = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
