@@ -1,0 +1,302 @@
+"""The judgement: what each identity, guard, answer and fault comes to."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from controller.admission.judge import (
+    Denied,
+    Granted,
+    Outcome,
+    Postponed,
+    Question,
+    conclude,
+    prepare,
+)
+from controller.agents.registry import Registry
+from controller.apis.mandates import Enforcement, Mandate, Subject
+from controller.apis.requests import AdmissionRequest, Operation, Target, UserInfo
+from controller.policy.engine import (
+    EngineError,
+    EngineInputError,
+    EngineProtocolError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+    Evaluation,
+    PolicyRejectedError,
+    UnitResult,
+)
+from tests.builders import (
+    AGENT,
+    CHANGE,
+    DIGEST,
+    SECRETS,
+    a_finding,
+    a_mandate,
+    a_person,
+    a_registry,
+    a_request,
+    a_rule,
+    a_unit,
+    a_user,
+    an_evaluation,
+    an_invalid_mandate,
+    an_object,
+)
+
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+EVERYTHING = (a_rule(verbs=("*",), api_groups=("*",), resources=("*",), namespaces=("*",)),)
+RELAXED = [Enforcement.WARN, Enforcement.SHADOW]
+
+
+def prepared(request: AdmissionRequest, registry: Registry) -> Outcome | Question:
+    return prepare(request, registry=registry, change=CHANGE, now=NOW)
+
+
+def question(mandate: Mandate | None = None, request: AdmissionRequest | None = None) -> Question:
+    """What is asked about an agent's ordinary write."""
+    step = prepared(request or a_request(), a_registry(mandate or a_mandate()))
+    assert isinstance(step, Question)
+    return step
+
+
+def concluded(*units: UnitResult, enforcement: Enforcement = Enforcement.ENFORCE) -> Outcome:
+    """What an agent's write comes to by these answers."""
+    return conclude(question(a_mandate(enforcement=enforcement)), an_evaluation(*units))
+
+
+BROKEN_REGISTRY = a_registry(
+    a_mandate("one"),
+    a_mandate("two"),
+    invalid=(an_invalid_mandate(usernames=("someone",)),),
+    dedicated=("agents",),
+    protected=("team-data",),
+)
+
+
+@pytest.mark.requirement("fail-closed.ungoverned-untouched")
+@pytest.mark.parametrize("operation", list(Operation))
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(Target("governor.dev", "v1alpha1", "Mandate", "mandates"), id="a mandate"),
+        pytest.param(Target("", "v1", "Node", "nodes", "status"), id="a node's status"),
+        pytest.param(SECRETS, id="a Secret"),
+    ],
+)
+def test_a_person_is_granted_anything_unjudged(operation: Operation, target: Target) -> None:
+    request = a_request(operation, target=target, namespace="kube-system", user=a_person())
+    assert prepared(request, BROKEN_REGISTRY) == Granted(CHANGE, mandate=None)
+
+
+def test_an_agents_write_is_a_question_to_the_engine() -> None:
+    mandate = a_mandate()
+    asked = question(mandate)
+    assert (asked.change, asked.mandate) == (CHANGE, mandate)
+    assert asked.document["now"] == "2026-11-24T09:30:00.000000Z"
+
+
+@pytest.mark.requirement("fail-closed.unclear-identity")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+@pytest.mark.parametrize(
+    ("user", "code"),
+    [
+        pytest.param(a_user(), "subject-conflict", id="of two mandates"),
+        pytest.param(a_user("system:serviceaccount:agents:x"), "unregistered-agent", id="a stray"),
+        pytest.param(a_user("pinned"), "identity-mismatch", id="of another uid"),
+        pytest.param(a_user("broken"), "mandate-invalid", id="of an invalid mandate"),
+    ],
+)
+def test_a_subject_that_no_mandate_speaks_for_is_refused_without_asking(
+    enforcement: Enforcement, user: UserInfo, code: str
+) -> None:
+    registry = a_registry(
+        a_mandate("one", enforcement=enforcement),
+        a_mandate("two", enforcement=enforcement),
+        a_mandate("three", subjects=(Subject("pinned", "mine"),), enforcement=enforcement),
+        invalid=(an_invalid_mandate(usernames=("broken",)),),
+        dedicated=("agents",),
+    )
+    outcome = prepared(a_request(user=user), registry)
+    assert isinstance(outcome, Denied)
+    assert (outcome.mandate, [d.code for d in outcome.denials]) == (user.username, [code])
+
+
+GUARDED = [
+    pytest.param(a_request(), a_mandate(suspended=True), "suspended", id="suspended"),
+    pytest.param(
+        a_request(target=Target("governor.dev", "v1alpha1", "Mandate", "mandates")),
+        a_mandate(),
+        "protected-kind",
+        id="its own mandate",
+    ),
+    pytest.param(
+        a_request(
+            target=SECRETS,
+            obj={**an_object(SECRETS), "type": "kubernetes.io/service-account-token"},
+        ),
+        a_mandate(),
+        "protected-kind",
+        id="a credential",
+    ),
+    pytest.param(
+        a_request(namespace="kube-system"), a_mandate(), "protected-namespace", id="kube-system"
+    ),
+]
+
+
+@pytest.mark.requirement("fail-closed.guards")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+@pytest.mark.parametrize(("request_", "mandate", "code"), GUARDED)
+def test_no_mandate_and_no_mode_opens_what_a_guard_closes(
+    request_: AdmissionRequest, mandate: Mandate, code: str, enforcement: Enforcement
+) -> None:
+    relaxed = a_mandate(rules=EVERYTHING, suspended=mandate.suspended, enforcement=enforcement)
+    outcome = prepared(request_, a_registry(relaxed))
+    assert isinstance(outcome, Denied)
+    assert (outcome.mandate, [d.code for d in outcome.denials]) == ("migrator", [code])
+
+
+def test_a_write_that_no_policy_refuses_is_granted() -> None:
+    assert concluded(a_unit(warn=({"message": "careful"},))) == Granted(
+        CHANGE, "migrator", warnings=("careful",), digest=DIGEST
+    )
+
+
+@pytest.mark.requirement("same-judge.digest")
+def test_a_write_that_a_policy_refuses_is_denied_with_all_reasons_and_the_digest() -> None:
+    outcome = concluded(a_unit(a_finding("one")), a_unit(a_finding("two"), unit="second"))
+    assert isinstance(outcome, Denied)
+    assert (outcome.change, outcome.mandate, outcome.digest) == (CHANGE, "migrator", DIGEST)
+    assert [denial.code for denial in outcome.denials] == ["one", "two"]
+
+
+@pytest.mark.requirement("explains-itself.relaxed")
+@pytest.mark.parametrize("enforcement", RELAXED)
+def test_a_relaxed_mandate_grants_what_policies_refuse_and_keeps_the_reason(
+    enforcement: Enforcement,
+) -> None:
+    outcome = concluded(a_unit(a_finding("one")), enforcement=enforcement)
+    assert isinstance(outcome, Granted)
+    assert [denial.code for denial in outcome.relaxed] == ["one"]
+    assert (outcome.mandate, outcome.enforcement, outcome.digest) == (
+        "migrator",
+        enforcement,
+        DIGEST,
+    )
+
+
+@pytest.mark.requirement("fail-closed.policy-answer")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+@pytest.mark.parametrize(
+    "units",
+    [
+        pytest.param((UnitResult("u", None, "conflict"),), id="the only unit failed"),
+        pytest.param((a_unit(), UnitResult("u", None, "conflict")), id="one unit of two failed"),
+        pytest.param((UnitResult("u", {"allow": True}),), id="another shape than promised"),
+        pytest.param((a_unit(a_finding("one")), UnitResult("u", [])), id="beside a denial"),
+    ],
+)
+def test_a_broken_unit_refuses_in_every_mode(
+    enforcement: Enforcement, units: tuple[UnitResult, ...]
+) -> None:
+    outcome = concluded(*units, enforcement=enforcement)
+    assert isinstance(outcome, Denied)
+    assert outcome.denials[0].code == "policy-error"
+    assert outcome.digest == DIGEST
+
+
+@pytest.mark.requirement("fail-closed.policy-answer")
+def test_a_broken_unit_hides_no_other_units_denial() -> None:
+    outcome = concluded(a_unit(a_finding("one")), UnitResult("u", None, "conflict"))
+    assert isinstance(outcome, Denied)
+    assert [denial.code for denial in outcome.denials] == ["policy-error", "one"]
+
+
+@pytest.mark.requirement("fail-closed.policy-answer")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+def test_no_units_at_all_refuse_in_every_mode(enforcement: Enforcement) -> None:
+    asked = question(a_mandate(enforcement=enforcement))
+    assert isinstance(conclude(asked, Evaluation(DIGEST, ())), Denied)
+
+
+@pytest.mark.requirement("fail-closed.engine-fault")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+@pytest.mark.parametrize(
+    ("error", "code", "retry"),
+    [
+        pytest.param(EngineTimeoutError("2 s"), "policy-timeout", False, id="too late"),
+        pytest.param(EngineProtocolError("half a frame"), "policy-error", True, id="nonsense"),
+        pytest.param(EngineInputError("too deep"), "policy-error", False, id="a bad document"),
+        pytest.param(PolicyRejectedError(()), "policy-error", False, id="no policies"),
+        pytest.param(EngineError("something new"), "policy-error", True, id="any other fault"),
+    ],
+)
+def test_a_failed_engine_refuses_in_every_mode(
+    error: EngineError, code: str, *, retry: bool, enforcement: Enforcement
+) -> None:
+    outcome = conclude(question(a_mandate(enforcement=enforcement)), error)
+    assert isinstance(outcome, Denied)
+    assert [(d.code, d.retry) for d in outcome.denials] == [(code, retry)]
+
+
+@pytest.mark.requirement("fail-closed.engine-fault")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+def test_an_absent_engine_postpones_in_every_mode(enforcement: Enforcement) -> None:
+    outcome = conclude(
+        question(a_mandate(enforcement=enforcement)), EngineUnavailableError("restarting")
+    )
+    assert outcome == Postponed(CHANGE, "restarting")
+
+
+def all_engine_errors(kind: type[EngineError] = EngineError) -> set[type[EngineError]]:
+    return {kind}.union(*(all_engine_errors(child) for child in kind.__subclasses__()))
+
+
+@pytest.mark.requirement("fail-closed.engine-fault")
+@pytest.mark.parametrize("kind", sorted(all_engine_errors(), key=str))
+def test_no_kind_of_engine_error_grants(kind: type[EngineError]) -> None:
+    error = PolicyRejectedError(()) if kind is PolicyRejectedError else kind("fault")
+    assert isinstance(
+        conclude(question(a_mandate(enforcement=Enforcement.SHADOW)), error), Denied | Postponed
+    )
+
+
+@pytest.mark.requirement("dry-run-clean.true-verdict")
+@pytest.mark.parametrize(
+    ("request_", "mandate", "code"),
+    [
+        *GUARDED,
+        pytest.param(a_request(user=a_user("stranger")), a_mandate(), None, id="ungoverned"),
+    ],
+)
+def test_a_dry_run_is_settled_as_the_write_itself(
+    request_: AdmissionRequest, mandate: Mandate, code: str | None
+) -> None:
+    outcomes = [
+        prepared(replace(request_, dry_run=dry_run), a_registry(mandate))
+        for dry_run in (False, True)
+    ]
+    assert outcomes[0] == outcomes[1]
+    assert isinstance(outcomes[1], Granted if code is None else Denied)
+
+
+@pytest.mark.requirement("dry-run-clean.true-verdict")
+def test_a_dry_run_differs_in_what_policies_see_by_its_own_flag_only() -> None:
+    real, dry = (question(request=a_request(dry_run=dry_run)).document for dry_run in (False, True))
+    told = dry["request"]
+    assert isinstance(told, dict)
+    assert {**dry, "request": {**told, "dryRun": False}} == real
+
+
+@pytest.mark.requirement("same-judge.one-input")
+def test_the_same_question_and_answer_give_the_same_outcome() -> None:
+    answer = an_evaluation(a_unit(a_finding()))
+    assert conclude(question(), answer) == conclude(question(), answer)
+
+
+def test_the_agent_is_its_mandate_whichever_subject_it_writes_as() -> None:
+    mandate = a_mandate(subjects=(AGENT, "oidc:migrator"))
+    for user in (a_user(), a_user("oidc:migrator")):
+        assert question(mandate, a_request(user=user)).mandate == mandate
