@@ -19,6 +19,8 @@ from controller.clients.kube.resources import GOVERNANCES, MANDATES, Resource
 from controller.policy.json import Json
 
 _TABLE = Path(__file__).with_name("kinds.json")
+NEVER_STORED = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
+"""API groups of questions to the API server, which it answers without asking a webhook."""
 CRD_GROUP = "apiextensions.k8s.io"
 CRD_KIND = "CustomResourceDefinition"
 
@@ -61,6 +63,8 @@ class Kinds:
         raise ManifestError(manifest.place, f"{problem}; {self._advice(manifest)}")
 
     def _advice(self, manifest: Manifest) -> str:
+        if manifest.api_version.partition("/")[0] in NEVER_STORED:
+            return "it is never stored, so no webhook is asked about it; leave it out"
         versions = [version for version, kind in self.known if kind == manifest.kind]
         if versions:
             return f"write apiVersion {' or '.join(versions)}, or pass its CRD with --crds"

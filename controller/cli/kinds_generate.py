@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from controller.cli.kinds import NEVER_STORED
+
 Get: TypeAlias = Callable[[str], Any]
 """Gives the JSON at a path of the API server, whose shape discovery promises."""
 
 TABLE = Path(__file__).with_name("kinds.json")
-_NEVER_STORED = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -57,7 +58,7 @@ def _group_versions(get: Get) -> Iterator[tuple[str, str]]:
     for version in get("/api")["versions"]:
         yield "", version
     for group in get("/apis")["groups"]:
-        if group["name"] not in _NEVER_STORED:
+        if group["name"] not in NEVER_STORED:
             for version in group["versions"]:
                 yield group["name"], version["version"]
 
