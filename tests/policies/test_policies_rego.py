@@ -116,6 +116,14 @@ def test_a_misspelt_key_of_the_input_document_is_a_type_error(opa: Opa, tmp_path
     assert "undefined ref: input.request.verb" in done.stdout + done.stderr
 
 
+def test_every_unit_is_where_governor_asks_for_it(opa: Opa, findings: list[Finding]) -> None:
+    """A package of another name than its directory would answer nothing, and grant."""
+    home = opa.repository / "policies" / "governor"
+    units = {f"governor.{path.name}" for path in home.iterdir() if path.name != "lib"}
+
+    assert {finding.unit for finding in findings if finding.name == "deny"} == units
+
+
 def test_every_finding_says_in_its_metadata_what_it_is(
     findings: list[Finding], annotations: dict[tuple[str, int], dict[str, Json]]
 ) -> None:

@@ -151,11 +151,10 @@ _covers_path(rule, path) if {
 	_leads_to(granted, path)
 }
 
+# Most paths have no wildcard, and are compared at once.
 _leads_to(granted, path) if granted == array.slice(path, 0, count(granted))
 
 _leads_to(granted, path) if {
-	-1 in granted
-	count(granted) <= count(path)
 	every index, segment in granted {
 		_stands_for(segment, path[index])
 	}
