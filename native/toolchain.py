@@ -98,7 +98,7 @@ def find(
     required: Version,
     *,
     environment: Mapping[str, str] | None = None,
-    install: Callable[[], None] | None = None,
+    install: Callable[[Version], None] | None = None,
     prefix: Path = Path(sys.prefix),
 ) -> Toolchain:
     """Find a Go of at least this version, installing the pinned one if need be.
@@ -118,7 +118,7 @@ def find(
     if chosen is not None:
         return chosen
     _announce(required, tried)
-    (install or _install_pinned)()
+    (install or _install_pinned)(required)
     chosen = choose(_candidates(environment, prefix), required)
     if chosen is None:
         raise ToolchainError(_how_to_get_go(required, f"{PINNED_GO} did not give one either"))
@@ -153,7 +153,7 @@ def _announce(required: Version, tried: list[Toolchain]) -> None:
     sys.stderr.write(f"go: {required} or newer is needed ({seen}); installing {PINNED_GO}\n")
 
 
-def _install_pinned() -> None:
+def _install_pinned(required: Version) -> None:
     if sys.prefix == sys.base_prefix:
         raise ToolchainError(
             "go: will not be installed outside a virtual environment: run `make setup`"
@@ -163,12 +163,11 @@ def _install_pinned() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1:] or ["pip failed"]
-        raise ToolchainError(_how_to_get_go(None, f"`pip install {PINNED_GO}`: {reason[0]}"))
+        raise ToolchainError(_how_to_get_go(required, f"`pip install {PINNED_GO}`: {reason[0]}"))
 
 
-def _how_to_get_go(required: Version | None, reason: str) -> str:
-    wanted = f"Go {required} or newer" if required else "Go"
+def _how_to_get_go(required: Version, reason: str) -> str:
     return (
-        f"go: {reason}. Install {wanted} from https://go.dev/dl/ or your system's packages"
-        " and put it on PATH, then run the same command again."
+        f"go: {reason}. Install Go {required} or newer from https://go.dev/dl/ or your system's"
+        " packages and put it on PATH, then run the same command again."
     )

@@ -113,7 +113,7 @@ def write_go(folder: Path, version: str) -> Path:
     return command
 
 
-def refuse_to_install() -> None:
+def refuse_to_install(_: Version) -> None:
     raise AssertionError("must not install: there is a Go that will do")
 
 
@@ -170,7 +170,7 @@ def test_the_pinned_go_is_installed_when_there_is_none(
     found = toolchain.find(
         Version(1, 26),
         environment={"PATH": str(tmp_path)},
-        install=lambda: _ignore(write_go(tmp_path / "venv/bin", "1.26.6")),
+        install=lambda _: _ignore(write_go(tmp_path / "venv/bin", "1.26.6")),
         prefix=tmp_path / "venv",
     )
 
@@ -189,6 +189,6 @@ def test_without_any_go_the_error_says_how_to_get_one(tmp_path: Path) -> None:
         toolchain.find(
             Version(1, 26),
             environment={"PATH": str(tmp_path / "bin")},
-            install=lambda: None,
+            install=lambda _: None,
             prefix=tmp_path / "venv",
         )
