@@ -1,20 +1,33 @@
 """Writes the API server's answer for an outcome: a complete AdmissionReview as bytes.
 
-Denied is 403, never 429 (the API server would resend it). A postponed write has
+Denied is 403, never 429 (the API server would resend it). No answer grows with
+what a caller or a policy wrote: an audit event is lost when it is too large. A postponed write has
 no AdmissionReview: the shell answers HTTP 503 with `Retry-After`. Audit
 annotations hold ids and verdicts only, never text that a caller chose.
 """
 
 from http import HTTPStatus
+from itertools import islice
 
 import orjson
 
-from controller.admission.explain import word_denial, word_relaxed, word_warning
+from controller.admission.explain import (
+    MAX_LISTED,
+    shown,
+    word_denial,
+    word_relaxed,
+    word_warning,
+)
 from controller.admission.judge import Denied, Granted
 from controller.admission.review import API_VERSION, MalformedReviewError
 from controller.apis.mandates import Enforcement
 from controller.policy.denials import Code
 from controller.policy.json import Json
+
+MAX_WARNINGS = 16
+"""The API server cuts and drops warnings whose sum is above 4,096 characters."""
+_MAX_CAUSE = 120
+_MAX_ANNOTATION = 256
 
 
 def write_answer(uid: str, outcome: Granted | Denied) -> bytes:
@@ -52,7 +65,7 @@ def _granted(outcome: Granted) -> dict[str, Json]:
     if outcome.enforcement is Enforcement.WARN:
         warnings += [word_relaxed(denial) for denial in outcome.relaxed]
     if warnings:
-        response["warnings"] = [*dict.fromkeys(warnings)]
+        response["warnings"] = [*islice(dict.fromkeys(warnings), MAX_WARNINGS)]
     return response
 
 
@@ -66,8 +79,12 @@ def _denied(outcome: Denied) -> dict[str, Json]:
     status = _status(HTTPStatus.FORBIDDEN, "Forbidden", word_denial(outcome))
     status["details"] = {
         "causes": [
-            {"reason": denial.code, "message": denial.message, "field": denial.field or ""}
-            for denial in outcome.denials
+            {
+                "reason": denial.code,
+                "message": shown(denial.message, _MAX_CAUSE),
+                "field": shown(denial.field or "", _MAX_CAUSE),
+            }
+            for denial in outcome.denials[:MAX_LISTED]
         ]
     }
     return {
@@ -85,9 +102,10 @@ def _annotations(outcome: Granted | Denied, verdict: str) -> dict[str, Json]:
     denials = outcome.denials if isinstance(outcome, Denied) else outcome.relaxed
     found: dict[str, Json] = {"verdict": verdict, "change": outcome.change}
     if outcome.mandate is not None:
-        found["mandate"] = outcome.mandate
+        found["mandate"] = shown(outcome.mandate, _MAX_ANNOTATION)
     if denials:
-        found["codes"] = ",".join(dict.fromkeys(denial.code for denial in denials))
+        codes = [*dict.fromkeys(denial.code for denial in denials)]
+        found["codes"] = ",".join(codes[:MAX_LISTED])
     if outcome.digest:
         found["policies"] = outcome.digest
     return found
