@@ -6,6 +6,7 @@ refused by any answer that is not an AdmissionReview with `allowed: true`, so
 every failure here fails closed.
 """
 
+import traceback
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TypeAlias
@@ -36,7 +37,9 @@ _log = structlog.stdlib.get_logger("governor.webhook")
 class WebhookApp(FastAPI):
     """Answers the API server."""
 
-    def __init__(self, *, reviewer: Reviewer, registry: RegistrySource, readiness: Readiness) -> None:
+    def __init__(
+        self, *, reviewer: Reviewer, registry: RegistrySource, readiness: Readiness
+    ) -> None:
         super().__init__(title="Governor webhook", openapi_url=None)
         self._reviewer = reviewer
         self._registry = registry
@@ -54,22 +57,22 @@ class WebhookApp(FastAPI):
         await send({"type": "http.response.body", "body": body})
 
     async def _validate(self, scope: Scope, receive: Receive) -> "Reply":
-        refused = _refuse_transport(scope)
-        if refused is not None:
-            return refused
+        uid = ""
         try:
+            _refuse_transport(scope)
             request = read_review(await _read_body(receive))
+            uid = request.uid
+            outcome = await self._judge(request)
+            _log_outcome(request, outcome)
+            return _reply(request, outcome)
+        except _RefusedTransportError as error:
+            return _failure(error.status, str(error))
         except MalformedReviewError as error:
             _log.warning("review refused as malformed", uid=error.uid, problem=str(error))
             return _malformed(error)
-        try:
-            outcome = await self._judge(request)
-        except Exception:
-            # The one catch-all: whatever went wrong, this write is not allowed.
-            _log.exception("review failed", uid=request.uid)
-            return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, "governor failed; the log has why")
-        _log_outcome(request, outcome)
-        return _reply(request, outcome)
+        except Exception as error:  # noqa: BLE001 -- the one catch-all: whatever went wrong, no grant
+            _log_failure(uid, error)
+            return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, "governor failed; its log says where")
 
     async def _judge(self, request: AdmissionRequest) -> Outcome:
         registry = self._registry()
@@ -90,14 +93,31 @@ async def _is_alive() -> dict[str, bool]:
     return {"alive": True}
 
 
-def _refuse_transport(scope: Scope) -> Reply | None:
+class _RefusedTransportError(Exception):
+    """The request is not even the body of a review."""
+
+    def __init__(self, status: HTTPStatus, problem: str) -> None:
+        super().__init__(problem)
+        self.status = status
+
+
+def _refuse_transport(scope: Scope) -> None:
     if scope["method"] != "POST":
-        return _failure(HTTPStatus.METHOD_NOT_ALLOWED, "send POST")
+        raise _RefusedTransportError(HTTPStatus.METHOD_NOT_ALLOWED, "send POST")
     headers = dict(scope["headers"])
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type != b"application/json":
-        return _failure(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send content-type application/json")
-    return None
+        problem = "send content-type application/json"
+        raise _RefusedTransportError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit():
+        _refuse_size(int(announced[:20]))
+
+
+def _refuse_size(size: int) -> None:
+    if size > MAX_REVIEW_BYTES:
+        problem = f"the body is larger than {MAX_REVIEW_BYTES} bytes"
+        raise _RefusedTransportError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, problem)
 
 
 async def _read_body(receive: Receive) -> bytes:
@@ -106,11 +126,10 @@ async def _read_body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise MalformedReviewError("", "the body ended early")
+            raise _RefusedTransportError(HTTPStatus.BAD_REQUEST, "the body ended early")
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
-        if size > MAX_REVIEW_BYTES:
-            raise MalformedReviewError("", f"the body is larger than {MAX_REVIEW_BYTES} bytes")
+        _refuse_size(size)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -131,6 +150,17 @@ def _malformed(error: MalformedReviewError) -> Reply:
 
 def _failure(status: HTTPStatus, problem: str) -> Reply:
     return status, _JSON, orjson.dumps({"error": problem})
+
+
+def _log_failure(uid: str, error: Exception) -> None:
+    """Say what failed where, not its message or variables: they may hold a Secret's values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    _log.error(
+        "review failed",
+        uid=uid,
+        error=type(error).__qualname__,
+        at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    )
 
 
 def _log_outcome(request: AdmissionRequest, outcome: Outcome) -> None:
