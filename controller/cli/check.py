@@ -8,9 +8,8 @@ writes nothing and asks no cluster.
 
 import asyncio
 import sys
-import time
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -28,11 +27,9 @@ from controller.cli.kinds import Kinds, builtin_kinds, kinds_of_crds, own_kinds
 from controller.cli.manifests import STDIN, Manifest, ManifestError, ReadStdin, read_manifests
 from controller.cli.offline import Asker, Write, index_olds
 from controller.cli.verdicts import UNRECORDED, Judged, as_json, as_text, exit_status, printable
-from controller.clients.engine.bundle import read_policy_set
 from controller.clients.engine.policyset import PolicySourceError
-from controller.clients.engine.supervisor import ChildEngine
-from controller.clients.engine.supervisor import EngineSettings as ChildSettings
-from controller.policy.engine import Engine, EngineError
+from controller.judging import build_reviewer, running_engine
+from controller.policy.engine import EngineError
 from controller.settings import EngineSettings
 
 DEFAULT_MANDATES = "manifests/mandates"
@@ -201,13 +198,8 @@ def _ask_all(asker: Asker, manifests: Sequence[Manifest]) -> list[Write]:
 async def _judge_with_own_engine(
     writes: Sequence[Write], registry: Registry, settings: EngineSettings
 ) -> list[Judged]:
-    async with _engine(settings) as engine:
-        reviewer = Reviewer(
-            engine=engine,
-            clock_ns=time.time_ns,
-            mint_change=lambda: UNRECORDED,
-            timeout_seconds=settings.engine_timeout_seconds,
-        )
+    async with running_engine(settings) as engine:
+        reviewer = build_reviewer(engine, settings, mint_change=lambda: UNRECORDED)
         return await judge(writes, registry, reviewer)
 
 
@@ -224,19 +216,6 @@ async def judge(writes: Sequence[Write], registry: Registry, reviewer: Reviewer)
             raise CheckError(f"{write.manifest.place}: was not judged: {outcome.reason}")
         judged.append(Judged(write, outcome))
     return judged
-
-
-@asynccontextmanager
-async def _engine(settings: EngineSettings) -> AsyncGenerator[Engine, None]:
-    """A child process of our own, always: a remote engine would not be offline."""
-    policy_set = read_policy_set(settings.policies)
-    engine = ChildEngine(ChildSettings(binary=settings.engine_binary()), monotonic=time.monotonic)
-    await engine.start()
-    try:
-        await engine.load(policy_set)
-        yield engine
-    finally:
-        await engine.stop()
 
 
 @contextmanager
