@@ -8,15 +8,47 @@ always named. No decisions here.
 from pathlib import Path
 from shutil import which
 from sys import executable
+from typing import Any, Final
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+_NAMED_ONLY: Final = frozenset({"kubeconfig"})
 
 
-class EngineSettings(BaseSettings):
-    """How policies are evaluated."""
+class _ProcessSettings(BaseSettings):
+    """Options first, then the environment, which never chooses a cluster."""
 
     model_config = SettingsConfigDict(env_prefix="GOVERNOR_", frozen=True, extra="forbid")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read no file, and nothing from the environment that `_NAMED_ONLY` lists."""
+        return init_settings, _Environment(settings_cls)
+
+
+class _Environment(EnvSettingsSource):
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        if field_name in _NAMED_ONLY:
+            return None, field_name, False
+        return super().get_field_value(field, field_name)
+
+
+class EngineSettings(_ProcessSettings):
+    """How policies are evaluated."""
 
     policies: Path = Path("policies")
     """The directory of Rego policies."""
@@ -30,7 +62,7 @@ class EngineSettings(BaseSettings):
     def engine_binary(self) -> Path:
         """The engine's binary, or a `FileNotFoundError` that says how to get one."""
         if self.opa_binary is not None:
-            return self.opa_binary
+            return _existing(self.opa_binary)
         beside = Path(executable).parent / "governor-opa"
         if beside.exists():
             return beside
@@ -48,14 +80,18 @@ class WebhookSettings(EngineSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=9443, ge=0, le=65535)
     """0 takes a free port, printed in the log."""
+    names: tuple[str, ...] = ()
+    """The DNS names and addresses by which the API server reaches it; by default the host."""
     certificates: Path
     """The directory of the webhook's CA and serving certificate; made if absent."""
 
+    def certificate_names(self) -> tuple[str, ...]:
+        """What the serving certificate is issued for."""
+        return self.names or (self.host,)
 
-class ReconcileSettings(BaseSettings):
+
+class ReconcileSettings(_ProcessSettings):
     """One reconciling process."""
-
-    model_config = SettingsConfigDict(env_prefix="GOVERNOR_", frozen=True, extra="forbid")
 
     kubeconfig: Path
     certificates: Path
@@ -63,3 +99,9 @@ class ReconcileSettings(BaseSettings):
     webhook_url: str
     """Where the API server reaches the webhook, e.g. `https://127.0.0.1:9443`."""
     webhook_timeout_seconds: int = Field(default=5, ge=1, le=30)
+
+
+def _existing(binary: Path) -> Path:
+    if not binary.is_file():
+        raise FileNotFoundError(f"opa_binary: {binary} is not a file; build it with `make setup`")
+    return binary

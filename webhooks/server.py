@@ -29,7 +29,11 @@ class WebhookServer(uvicorn.Server):
 
 
 def build_server(app: WebhookApp, tls: ssl.SSLContext) -> WebhookServer:
-    """A server for `app`; serve it on a socket from `listen`, end it with `should_exit`."""
+    """A server for `app`; serve it on a socket from `listen`, end it with `should_exit`.
+
+    Raises the context's lowest TLS version to 1.3.
+    """
+    tls.minimum_version = ssl.TLSVersion.TLSv1_3
     config = uvicorn.Config(
         app,
         loop="uvloop",

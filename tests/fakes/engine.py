@@ -30,8 +30,10 @@ class ScriptedEngine:
 
     answers: list[Answer]
     asked: list[Asked] = field(default_factory=list[Asked])
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set as soon as something was asked."""
     open: asyncio.Event | None = None
-    """Where set, every answer waits for it."""
+    """Where there is one, every answer waits until it is set."""
 
     @staticmethod
     def answering(*answers: Answer) -> "ScriptedEngine":
@@ -43,6 +45,7 @@ class ScriptedEngine:
     ) -> Evaluation:
         """Answer as scripted; without an answer the test asked too much."""
         self.asked.append(Asked(document, now_ns, timeout_seconds))
+        self.arrived.set()
         if self.open is not None:
             await self.open.wait()
         if not self.answers:
