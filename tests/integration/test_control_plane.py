@@ -2,17 +2,21 @@
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from native.components import Binaries, Component, Options
+from native import ports
+from native.components import Binaries, Component, Options, Ports
 from native.controlplane import ControlPlane, ControlPlaneError
 from tests.waiting import eventually
 
@@ -226,7 +230,8 @@ def test_a_component_that_was_killed_comes_back_on_its_data_after_a_restart(
 LAUNCHER = """
 import sys
 from pathlib import Path
-from native.components import Binaries, Component, Options
+from native import ports
+from native.components import Binaries, Component, Options, Ports
 from native.controlplane import ControlPlane
 plane = ControlPlane.start(
     Path(sys.argv[2]),
@@ -325,6 +330,30 @@ def test_one_that_is_not_ready_in_time_is_stopped_and_says_what_it_waited_for(
         ControlPlane.start(
             tmp_path / "plane", binaries=Binaries.single(kubernetes_binary), options=options
         )
+
+
+@pytest.mark.parametrize("component", ["etcd", "api_server"])
+def test_a_port_that_was_taken_meanwhile_is_drawn_again(
+    component: str, kubernetes_binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [field.name for field in fields(Ports)]
+    draws: list[tuple[int, ...]] = []
+    draw = ports.draw
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+
+        def draw_a_taken_one_first(count: int, *, randomness: random.Random) -> tuple[int, ...]:
+            drawn = list(draw(count, randomness=randomness))
+            if not draws:
+                drawn[names.index(component)] = taken.getsockname()[1]
+            draws.append(tuple(drawn))
+            return draws[-1]
+
+        monkeypatch.setattr(ports, "draw", draw_a_taken_one_first)
+        binaries = Binaries.single(kubernetes_binary)
+        with ControlPlane.start(tmp_path / "plane", binaries=binaries, options=BARE) as plane:
+            assert plane.admin.call("GET", "/readyz").ok
+            assert plane.site.ports == Ports(*draws[1])
 
 
 def test_a_folder_that_is_in_use_is_refused(kubernetes_binary: Path, tmp_path: Path) -> None:
