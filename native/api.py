@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-_TIMEOUT_SECONDS = 30.0
-
 
 class ApiError(Exception):
     """No answer came: refused, timed out, or cut off."""
@@ -48,6 +46,8 @@ class Api:
     certificate: Path | None = None
     key: Path | None = None
     token: str | None = None
+    timeout_seconds: float = 30.0
+    """For each step of a call: to connect, to be answered."""
 
     def call(
         self,
@@ -90,5 +90,5 @@ class Api:
         if self.certificate:
             context.load_cert_chain(self.certificate, self.key)
         return http.client.HTTPSConnection(
-            address.hostname or "", address.port, timeout=_TIMEOUT_SECONDS, context=context
+            address.hostname or "", address.port, timeout=self.timeout_seconds, context=context
         )

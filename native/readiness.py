@@ -4,7 +4,7 @@ Lists the questions; asking, and giving up, is the launcher's business.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from native.api import Api, ApiError
 from native.components import Component, Options, Site
@@ -22,8 +22,10 @@ class Check:
 
     def holds(self) -> bool:
         """Whether it is there now."""
+        # Short: on a port that was taken, whoever took it may never answer.
+        client = replace(self.client, timeout_seconds=2.0)
         try:
-            return self.client.call("GET", self.path).ok
+            return client.call("GET", self.path).ok
         except ApiError:
             return False
 
