@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from controller.policy.json import Json
+from controller.apis.json import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TypeAlias, cast
 
 import orjson
 
-from controller.policy.json import Json
+from controller.apis.json import Json
 
 Path: TypeAlias = tuple[str | int, ...]
 

@@ -1,5 +1,3 @@
-"""The type of a plain JSON value, and nothing else."""
+"""The type of a plain JSON value, for those who ask policies."""
 
-from typing import TypeAlias
-
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+from controller.apis.json import Json as Json
