@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.mutants import origin
+from tests.mutants import plugin
 
 TIMEOUT_SECONDS = 120
 _NONSENSE = (
@@ -52,7 +52,7 @@ def why_not_caught(run: Run) -> str | None:
             return f"the tests did not end within {TIMEOUT_SECONDS} s"
         case 0:
             return "every test passed"
-        case origin.FOREIGN:
+        case plugin.FOREIGN:
             return "the tests ran other code than the broken one"
         case 1 if not run.failures:
             return "a fixture failed, and no test"
@@ -86,7 +86,7 @@ def run_tests(root: Path, tests: Sequence[str], *, timeout: float = TIMEOUT_SECO
 
 
 def _command(report: Path, tests: Sequence[str]) -> list[str]:
-    options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", origin.__name__]
+    options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", plugin.__name__]
     return [sys.executable, "-m", "pytest", *options, f"--junit-xml={report}", *tests]
 
 

@@ -1,13 +1,16 @@
 """A pytest plugin: the run fails unless our code came from the folder it ran in.
 
 An editable install of another checkout is on the path of every test; a mutant
-that was judged by that code would prove nothing.
+that was judged by that code would prove nothing. Hypothesis looks for a
+counterexample in the same places each time, and does not shrink it: that one
+exists is all that is asked.
 """
 
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 PACKAGES = frozenset({"controller", "webhooks", "reconcilers", "native", "tour", "tests"})
 FOREIGN = 70
@@ -24,6 +27,13 @@ def foreign_modules(root: Path) -> list[str]:
         if not Path(file).resolve().is_relative_to(root.resolve()):
             found.append(f"{name} from {file}")
     return sorted(found)
+
+
+def pytest_configure() -> None:
+    """After the project's own conftest, whose profile this one changes."""
+    phases = (Phase.explicit, Phase.generate)
+    settings.register_profile("mutants", database=None, derandomize=True, phases=phases)
+    settings.load_profile("mutants")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
