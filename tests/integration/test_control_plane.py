@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,24 @@ def test_no_child_outlives_a_launcher_that_was_killed(
         os.kill(pid, signal.SIGKILL)
 
         eventually(lambda: not any(is_alive(child) for child in children), "the children's end")
+
+
+def test_one_in_the_foreground_tells_where_it_is_and_ends_with_an_interrupt(
+    assets: Path, tmp_path: Path, repository: Path
+) -> None:
+    directory = tmp_path / "plane"
+    command = [sys.executable, "-m", "native.controlplane", "--assets", assets]
+    with subprocess.Popen(
+        [*command, "--directory", directory], cwd=repository, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        told = "".join(takewhile(lambda line: line != "^C ends it\n", process.stdout))
+        process.send_signal(signal.SIGINT)
+        status = process.wait(30)
+
+    assert told.startswith("ready at https://127.0.0.1:")
+    assert f"export KUBECONFIG={directory}/kubeconfigs/admin.yaml" in told
+    assert status == 0
 
 
 @pytest.fixture
