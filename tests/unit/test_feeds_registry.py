@@ -1,0 +1,301 @@
+"""The registry feed: what it knows when, and that nothing stored is ever forgotten."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+from typing import cast
+
+import orjson
+import pytest
+
+from controller.agents.registry import InvalidMandate, Registry
+from controller.apis.mandates import Mandate
+from controller.clients.kube.client import Object, Page, key_of
+from controller.clients.kube.resources import GOVERNANCES, MANDATES, Resource
+from controller.clients.kube.transport import Query
+from controller.feeds.registry import (
+    InvalidGovernance,
+    RegistryFeed,
+    read_governance,
+    read_mandate,
+    usernames_in,
+)
+from controller.policy.json import Json
+
+
+@dataclass
+class Shelf:
+    """One resource of the fake cluster."""
+
+    objects: dict[str, Object] = field(default_factory=dict[str, Object])
+    events: "asyncio.Queue[bytes]" = field(default_factory=lambda: asyncio.Queue[bytes]())
+
+
+class FakeCluster:
+    """Lists and watches Mandates and Governances; the port's fake, for orders a server decides."""
+
+    def __init__(self) -> None:
+        self._version = 100
+        self.shelves = {MANDATES: Shelf(), GOVERNANCES: Shelf()}
+
+    def put(self, resource: Resource, body: Object) -> None:
+        """Store, and tell."""
+        self._version += 1
+        metadata = {**cast("Object", body["metadata"]), "resourceVersion": str(self._version)}
+        stored: Object = {**body, "metadata": metadata}
+        self.shelves[resource].objects[key_of(body).name] = stored
+        self._tell(resource, "MODIFIED", stored)
+
+    def delete(self, resource: Resource, name: str) -> None:
+        """Delete, and tell."""
+        self._version += 1
+        gone = self.shelves[resource].objects.pop(name)
+        metadata = {**cast("Object", gone["metadata"]), "resourceVersion": str(self._version)}
+        self._tell(resource, "DELETED", {**gone, "metadata": metadata})
+
+    async def list_page(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        limit: int = 500,
+        continue_token: str = "",
+        selectors: Query = (),
+    ) -> Page:
+        """All at once."""
+        shelf = self.shelves[resource]
+        while not shelf.events.empty():
+            shelf.events.get_nowait()
+        return Page(tuple(shelf.objects.values()), str(self._version), "")
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self,
+        resource: Resource,
+        *,
+        resource_version: str,
+        lasting: int,
+        silence: float,
+        namespace: str = "",
+        selectors: Query = (),
+    ) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """For good."""
+        yield self._follow(self.shelves[resource].events)
+
+    async def _follow(self, events: "asyncio.Queue[bytes]") -> AsyncIterator[bytes]:
+        while True:
+            yield await events.get()
+
+    def _tell(self, resource: Resource, kind: str, body: Object) -> None:
+        event = orjson.dumps({"type": kind, "object": body}) + b"\n"
+        self.shelves[resource].events.put_nowait(event)
+
+
+def mandate(name: str = "migrator", *, agent: str = "migrator", **spec: Json) -> Object:
+    subject: Json = {"kind": "ServiceAccount", "namespace": "team-data", "name": agent}
+    return {
+        "apiVersion": "governor.dev/v1alpha1",
+        "kind": "Mandate",
+        "metadata": {"name": name, "uid": f"uid-of-{name}", "generation": 3},
+        "spec": {"subjects": [subject], **spec},
+    }
+
+
+def governance(*dedicated: str, name: str = "cluster", **spec: Json) -> Object:
+    namespaces: list[Json] = [*dedicated]
+    return {
+        "apiVersion": "governor.dev/v1alpha1",
+        "kind": "Governance",
+        "metadata": {"name": name, "uid": "u", "generation": 1},
+        "spec": {"dedicatedNamespaces": namespaces, **spec},
+    }
+
+
+@contextlib.asynccontextmanager
+async def following(cluster: FakeCluster) -> AsyncGenerator[RegistryFeed]:
+    """A feed that is synced."""
+    feed = RegistryFeed(cluster)
+    assert feed.current() is None
+    task = asyncio.create_task(feed.run())
+    try:
+        await asyncio.wait_for(feed.wait_synced(), 10)
+        yield feed
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def heard() -> None:
+    """Let the informers take what was told."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def agents(registry: Registry | None) -> dict[str, list[str]]:
+    assert registry is not None
+    return {
+        username.rpartition(":")[2]: [claim.name for claim in claims]
+        for username, claims in registry.claims.items()
+    }
+
+
+async def test_the_registry_follows_every_change() -> None:
+    cluster = FakeCluster()
+    cluster.put(MANDATES, mandate("one", agent="a"))
+    async with following(cluster) as feed:
+        assert agents(feed.current()) == {"a": ["one"]}
+        cluster.put(MANDATES, mandate("two", agent="b"))
+        cluster.put(GOVERNANCES, governance("team-data"))
+        await heard()
+        now = feed.current()
+        assert agents(now) == {"a": ["one"], "b": ["two"]}
+        assert now is not None
+        assert now.governance.dedicated_namespaces == {"team-data"}
+        assert feed.current() is now
+        cluster.delete(MANDATES, "one")
+        cluster.delete(GOVERNANCES, "cluster")
+        await heard()
+        later = feed.current()
+        assert agents(later) == {"b": ["two"]}
+        assert later is not None
+        assert later.governance.dedicated_namespaces == frozenset()
+        assert agents(now) == {"a": ["one"], "b": ["two"]}
+
+
+@pytest.mark.requirement("fail-closed.unclear-identity")
+async def test_a_mandate_that_becomes_invalid_keeps_its_subjects() -> None:
+    cluster = FakeCluster()
+    cluster.put(MANDATES, mandate())
+    async with following(cluster) as feed:
+        cluster.put(MANDATES, mandate(rules="everything"))
+        await heard()
+        registry = feed.current()
+        assert registry is not None
+        (claim,) = registry.claims["system:serviceaccount:team-data:migrator"]
+    assert isinstance(claim, InvalidMandate)
+    assert "spec.rules" in claim.message
+
+
+async def test_a_governance_that_becomes_invalid_leaves_the_last_valid_one_in_force() -> None:
+    cluster = FakeCluster()
+    cluster.put(GOVERNANCES, governance("team-data"))
+    async with following(cluster) as feed:
+        cluster.put(GOVERNANCES, governance(protectedNamespaces=7))
+        await heard()
+        registry = feed.current()
+    assert registry is not None
+    assert registry.governance.dedicated_namespaces == {"team-data"}
+
+
+@pytest.mark.requirement("fail-closed.not-ready")
+async def test_an_invalid_governance_at_the_start_is_no_reason_to_dedicate_nothing() -> None:
+    cluster = FakeCluster()
+    cluster.put(GOVERNANCES, governance(protectedNamespaces=7))
+    async with following(cluster) as feed:
+        assert feed.current() is None
+        assert feed.governance is None
+        cluster.put(GOVERNANCES, governance("team-data"))
+        await heard()
+        registry = feed.current()
+    assert registry is not None
+    assert registry.governance.dedicated_namespaces == {"team-data"}
+
+
+async def test_only_the_governance_named_cluster_counts() -> None:
+    cluster = FakeCluster()
+    cluster.put(GOVERNANCES, governance("team-data", name="other"))
+    async with following(cluster) as feed:
+        registry = feed.current()
+    assert registry is not None
+    assert registry.governance.dedicated_namespaces == frozenset()
+
+
+async def test_listeners_hear_of_both_kinds() -> None:
+    cluster = FakeCluster()
+    calls = 0
+
+    def count() -> None:
+        nonlocal calls
+        calls += 1
+
+    async with following(cluster) as feed:
+        feed.subscribe(count)
+        cluster.put(MANDATES, mandate())
+        cluster.put(GOVERNANCES, governance())
+        await heard()
+    assert calls == 2
+
+
+def test_a_stored_mandate_is_read_with_its_status() -> None:
+    condition: Json = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Registered",
+        "message": "",
+        "lastTransitionTime": "2026-11-24T12:00:00Z",
+    }
+    status: Json = {"observedGeneration": 2, "conditions": [condition]}
+    found = read_mandate({**mandate(), "status": status})
+    assert (found.name, found.uid, found.generation) == ("migrator", "uid-of-migrator", 3)
+    assert isinstance(found.content, Mandate)
+    assert found.status.observed_generation == 2
+    assert [c.type for c in found.status.conditions] == ["Ready"]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(None, id="none"),
+        pytest.param("?", id="no object"),
+        pytest.param({"conditions": [{"type": 7}]}, id="no conditions"),
+        pytest.param({"observedGeneration": "2"}, id="no number"),
+    ],
+)
+def test_a_status_that_cannot_be_read_counts_as_not_written(status: Json) -> None:
+    found = read_mandate({**mandate(), "status": status})
+    assert found.status.observed_generation is None
+    assert found.status.conditions == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"metadata": [], "spec": 3}, id="other types"),
+        pytest.param({"metadata": {"name": 7, "generation": "x"}}, id="other metadata"),
+    ],
+)
+def test_whatever_is_stored_is_read_as_invalid_and_nothing_is_raised(body: Object) -> None:
+    assert isinstance(read_mandate(body).content, InvalidMandate)
+    assert isinstance(read_governance(body).content, InvalidGovernance)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "usernames"),
+    [
+        pytest.param(
+            [{"kind": "ServiceAccount", "namespace": "n", "name": "a"}],
+            ("system:serviceaccount:n:a",),
+            id="a ServiceAccount",
+        ),
+        pytest.param([{"kind": "User", "name": "u"}], ("u",), id="a User"),
+        pytest.param(
+            [{"kind": "Robot", "namespace": "n", "name": "a"}],
+            ("system:serviceaccount:n:a",),
+            id="a kind of a later version, in a namespace",
+        ),
+        pytest.param(
+            [{"kind": "User", "name": "u"}, {"kind": "User", "name": "u"}, {}, 3, {"name": 7}],
+            ("u",),
+            id="what is readable among what is not",
+        ),
+        pytest.param([{"kind": "ServiceAccount", "name": "a"}], (), id="without its namespace"),
+        pytest.param("u", (), id="no list"),
+    ],
+)
+def test_the_subjects_of_an_invalid_mandate_are_read_as_far_as_they_can_be(
+    subjects: Json, usernames: tuple[str, ...]
+) -> None:
+    assert usernames_in({"spec": {"subjects": subjects}}) == usernames
