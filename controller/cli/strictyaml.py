@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TypeAlias, cast
 
 import yaml
@@ -105,7 +106,7 @@ def resolve_scalar(text: str) -> Json:
     return _decimal(digits, text) if integer is None else integer
 
 
-def _integer(digits: str) -> int | None:
+def _integer(digits: str) -> int | float | None:
     """An integer of 64 bits, signed or not; beyond that it is a decimal or a string."""
     match = _INTEGER.fullmatch(digits)
     if match is None:
@@ -118,7 +119,8 @@ def _integer(digits: str) -> int | None:
         value = -value
     if -(2**63) <= value < 2**63:
         return value
-    return value if value < 2**64 and value > 0 and not match["sign"] else None
+    # An unsigned one does not fit into what the API server keeps of a number without a schema.
+    return _as_go_writes(float(value)) if 0 < value < 2**64 and not match["sign"] else None
 
 
 def _decimal(digits: str, text: str) -> Json:
@@ -127,8 +129,18 @@ def _decimal(digits: str, text: str) -> Json:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
         return text  # too large for a number, so kubectl takes it for a string
-    # JSON as Go writes it has no trailing ".0": 1.0 and 1e3 reach the API server as integers.
-    return int(value) if value.is_integer() and -(2**63) <= value < 2**63 else value
+    return _as_go_writes(value)
+
+
+def _as_go_writes(value: float) -> int | float:
+    """A whole float as its reader finds it: Go writes its shortest digits, zeros and no point.
+
+    Beyond the 64 bits of integers, our own reader makes a float of that again.
+    """
+    if not value.is_integer():
+        return value
+    whole = int(Decimal(repr(value)))
+    return whole if -(2**63) <= whole < 2**64 else value
 
 
 @dataclass(frozen=True, slots=True)
