@@ -50,9 +50,9 @@ class EngineConnection(asyncio.Protocol):
         self._idle: asyncio.Future[None] | None = None
 
     @property
-    def in_flight(self) -> int:
-        """How many questions wait for their answers."""
-        return len(self._pending)
+    def is_open(self) -> bool:
+        """Whether questions can be asked."""
+        return not self.closed.done()
 
     def evaluate(
         self,

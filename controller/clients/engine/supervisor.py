@@ -71,6 +71,7 @@ class ChildEngine:
         self._serving: Child | None = None
         self._changed = asyncio.Condition()
         self._loading = asyncio.Lock()
+        self._swapping = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._supervising: asyncio.Task[None] | None = None
         self.restarts = 0
@@ -84,7 +85,7 @@ class ChildEngine:
         Raises:
             EngineUnavailableError: when it cannot be run.
         """
-        first = await self._start_child()
+        first = self._child = await self._start_child()
         self._supervising = asyncio.create_task(self._supervise(first))
 
     async def stop(self) -> None:
@@ -103,7 +104,7 @@ class ChildEngine:
     @property
     def is_ready(self) -> bool:
         """Whether a process with a policy set is running."""
-        return self._serving is not None
+        return self._open_child() is not None
 
     @property
     def digest(self) -> str | None:
@@ -152,7 +153,7 @@ class ChildEngine:
         self, document: bytes, now_ns: int, timeout_seconds: float, flags: int
     ) -> tuple[Child, Reply]:
         child = self._serving
-        if child is None:
+        if child is None or not child.connection.is_open:
             started = self._monotonic()
             child = await self._wait_for_serving(timeout_seconds)
             timeout_seconds -= self._monotonic() - started
@@ -171,7 +172,11 @@ class ChildEngine:
         if self._good is None:
             raise EngineUnavailableError("no policy set is loaded")
         bound = min(timeout_seconds, self._settings.wait_for_ready)
-        return await self._wait_until(lambda: self._serving, bound)
+        return await self._wait_until(self._open_child, bound)
+
+    def _open_child(self) -> Child | None:
+        child = self._serving
+        return child if child is not None and child.connection.is_open else None
 
     async def _wait_until(self, get: Callable[[], Child | None], seconds: float) -> Child:
         try:
@@ -205,17 +210,18 @@ class ChildEngine:
         child = self._child
         if child is not None:
             with contextlib.suppress(EngineUnavailableError):  # its successor loads the set
-                await child.load(policy_set, timeout_seconds=self._settings.load)
-                await self._set_serving(child)
+                await self._load_into(child, policy_set)
                 return
-        await self._wait_until(
-            lambda: (
-                self._serving
-                if self._serving is not None and policy_set.digest in self._serving.sets
-                else None
-            ),
-            self._settings.load,
-        )
+        await self._wait_until(lambda: self._child_with(policy_set), self._settings.load)
+
+    def _child_with(self, policy_set: PolicySet) -> Child | None:
+        child = self._open_child()
+        return child if child is not None and policy_set.digest in child.sets else None
+
+    async def _load_into(self, child: Child, policy_set: PolicySet) -> None:
+        async with self._swapping:  # a process loads one set at a time
+            await child.load(policy_set, timeout_seconds=self._settings.load)
+            await self._set_serving(child)
 
     async def _set_serving(self, child: Child | None) -> None:
         async with self._changed:
@@ -227,21 +233,21 @@ class ChildEngine:
     async def _supervise(self, first: Child) -> None:
         child: Child | None = first
         delay = 0.0
-        while not self._stopping.is_set():
+        while child is not None or not self._stopping.is_set():
             started = self._monotonic()
             try:
                 child = child or await self._start_child()
                 await self._serve_until_gone(child)
             except EngineError as error:
-                log.warning("engine.start_failed", error=str(error))
+                self._log_unless_stopping("engine.start_failed", error=str(error))
             finally:
                 await self._bury(child)
                 child = None
-            if self._stopping.is_set():
-                return
-            self.restarts += 1
-            delay = self._settings.backoff.next_delay(delay, lived=self._monotonic() - started)
-            await self._rest(delay)
+            if not self._stopping.is_set():
+                self.restarts += 1
+                lived = self._monotonic() - started
+                delay = self._settings.backoff.next_delay(delay, lived=lived)
+                await self._rest(delay)
 
     async def _start_child(self) -> Child:
         child = await Child.start(self._settings.binary, self._settings.child)
@@ -257,17 +263,14 @@ class ChildEngine:
 
     async def _serve_until_gone(self, child: Child) -> None:
         self._child = child
-        good = self._good
-        if good is not None:
-            await child.load(good, timeout_seconds=self._settings.load)
-            await self._set_serving(child)
+        if self._good is not None:
+            await self._load_into(child, self._good)
         watching = asyncio.create_task(self._watch_health(child))
         try:
             reason = await asyncio.shield(child.connection.closed)
         finally:
             watching.cancel()
-        if not self._stopping.is_set():
-            log.warning("engine.lost", pid=child.pid, reason=str(reason))
+        self._log_unless_stopping("engine.lost", pid=child.pid, reason=str(reason))
 
     async def _watch_health(self, child: Child) -> None:
         with contextlib.suppress(EngineError):  # the connection is closed then, with the reason
@@ -281,8 +284,13 @@ class ChildEngine:
         if child is None:
             return
         status = await child.kill()
+        self._log_unless_stopping(
+            "engine.ended", pid=child.pid, status=status, last_words=child.last_words
+        )
+
+    def _log_unless_stopping(self, event: str, **details: object) -> None:
         if not self._stopping.is_set():
-            log.warning("engine.ended", pid=child.pid, status=status, last_words=child.last_words)
+            log.warning(event, **details)
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
