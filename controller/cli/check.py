@@ -72,36 +72,43 @@ class Inputs:
     crds: Sequence[str] = ()
 
 
+_Files = Annotated[
+    list[str],
+    typer.Option("--file", "-f", help="Manifest or AdmissionReview: a file, a directory, or -."),
+]
+_Agent = Annotated[
+    str | None, typer.Option("--as", help="Who writes: a mandate's name, or a username.")
+]
+_Mandates = Annotated[
+    list[str] | None,
+    typer.Option(help="File or directory of mandates.", show_default=DEFAULT_MANDATES),
+]
+_Operation = Annotated[
+    OperationName | None,
+    typer.Option(help="How they are written.", show_default="update with --old, else create"),
+]
+_Old = Annotated[str | None, typer.Option(help="File of the stored versions, for an update.")]
+_Namespace = Annotated[str, typer.Option(help="Of objects that name none.")]
+_Policies = Annotated[
+    Path | None, typer.Option(help="Directory of Rego policies.", show_default="policies")
+]
+_Crds = Annotated[
+    list[str] | None,
+    typer.Option(help="File or directory of the CustomResourceDefinitions of your kinds."),
+]
+_Output = Annotated[Output, typer.Option(help="How verdicts are shown.")]
+
+
 def check(
-    files: Annotated[
-        list[str],
-        typer.Option(
-            "--file", "-f", help="Manifest or AdmissionReview: a file, a directory, or -."
-        ),
-    ],
-    agent: Annotated[
-        str | None, typer.Option("--as", help="Who writes: a mandate's name, or a username.")
-    ] = None,
-    mandates: Annotated[
-        list[str] | None,
-        typer.Option(help="File or directory of mandates.", show_default=DEFAULT_MANDATES),
-    ] = None,
-    operation: Annotated[
-        OperationName | None,
-        typer.Option(help="How they are written.", show_default="update with --old, else create"),
-    ] = None,
-    old: Annotated[
-        str | None, typer.Option(help="File of the stored versions, for an update.")
-    ] = None,
-    namespace: Annotated[str, typer.Option(help="Of objects that name none.")] = "default",
-    policies: Annotated[
-        Path | None, typer.Option(help="Directory of Rego policies.", show_default="policies")
-    ] = None,
-    crds: Annotated[
-        list[str] | None,
-        typer.Option(help="File or directory of the CustomResourceDefinitions of your kinds."),
-    ] = None,
-    output: Annotated[Output, typer.Option(help="How verdicts are shown.")] = Output.TEXT,
+    files: _Files,
+    agent: _Agent = None,
+    mandates: _Mandates = None,
+    operation: _Operation = None,
+    old: _Old = None,
+    namespace: _Namespace = "default",
+    policies: _Policies = None,
+    crds: _Crds = None,
+    output: _Output = Output.TEXT,
 ) -> None:
     """Say what would become of an agent's writes, without a cluster.
 
@@ -250,5 +257,6 @@ def _read_stdin(size: int) -> bytes:
 
 def _say(text: str, *, is_error: bool = False) -> None:
     """In whatever the terminal can show: a mark that it lacks becomes a question mark."""
-    encoding = (sys.stderr if is_error else sys.stdout).encoding or "utf-8"
+    stream = sys.stderr if is_error else sys.stdout
+    encoding = (stream.encoding if stream else None) or "utf-8"
     typer.echo(text.encode(encoding, "replace").decode(encoding), err=is_error)

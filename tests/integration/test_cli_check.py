@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -15,7 +18,7 @@ from controller.admission.reviewer import Reviewer
 from controller.agents.registry import Registry
 from controller.apis.requests import AdmissionRequest, Operation, Target
 from controller.apis.v1alpha1.conversion import governance_from_object, mandate_from_object
-from controller.cli.check import check
+from controller.cli.check import BAD_INPUT, check
 from controller.cli.verdicts import UNRECORDED
 from controller.clients.engine.bundle import read_policy_set
 from controller.clients.engine.supervisor import ChildEngine, EngineSettings
@@ -325,3 +328,30 @@ def test_a_policy_that_fails_denies_as_it_does_in_the_webhook(
     (entry,) = json.loads(result.stdout)
     assert result.exit_code == 1
     assert [denial["code"] for denial in entry["denials"]] == ["policy-error"]
+
+
+@pytest.mark.parametrize(
+    ("closing", "status", "said"),
+    [
+        pytest.param("<&-", 2, "-: standard input is closed; name a file", id="standard input"),
+        pytest.param(">&-", 0, "", id="standard output"),
+    ],
+)
+def test_a_closed_stream_is_no_fault(
+    closing: str, status: int, said: str, opa_binary: Path, repository: Path
+) -> None:
+    sample = repository / "manifests" / "samples" / "check"
+    job = "-" if status == BAD_INPUT else str(sample / "workloads" / "job.yaml")
+    command = ("-m", "controller", "check", "-f", job, "--as", "migrator")
+    mandates = ("--mandates", str(sample / "mandates"))
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, *command, *mandates],
+        cwd=repository,
+        env={**os.environ, "GOVERNOR_OPA_BINARY": str(opa_binary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == status, ended.stderr
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -235,6 +235,15 @@ def test_an_object_that_is_too_large_to_be_judged_is_refused() -> None:
         an_asker().ask(Manifest(big.place, body))
 
 
+def test_an_object_that_is_too_deep_to_be_judged_is_refused() -> None:
+    deep = a_manifest(CONFIGMAP)
+    nested: Json = {}
+    for _ in range(252):
+        nested = {"a": nested}
+    with pytest.raises(ManifestError, match=r"x\.yaml:1: .*is nested .*; flatten"):
+        an_asker().ask(Manifest(deep.place, {**deep.body, "data": nested}))
+
+
 def a_review(request: dict[str, Json]) -> Manifest:
     body: dict[str, Json] = {
         "apiVersion": "admission.k8s.io/v1",
