@@ -97,8 +97,8 @@ class KubeClient:
     ) -> Object:
         """Server-side apply: own exactly the fields of `body`; returns the object as stored.
 
-        Creates what is not there. With `metadata.uid` or `metadata.resourceVersion`
-        it applies to that very object or version only.
+        Creates what is not there. With `metadata.resourceVersion` it applies to that
+        version only, with `metadata.uid` to that very object.
 
         Args:
             resource: the object's resource.
@@ -110,7 +110,8 @@ class KubeClient:
 
         Raises:
             ConflictError: `force` is off and another manager owns a field, or the
-                object is not the one that `metadata` names.
+                version is another one.
+            InvalidError: the uid is another one, or the object is not valid.
             KubeError: any other failure.
         """
         query = [
