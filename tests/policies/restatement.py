@@ -85,12 +85,11 @@ def _covers_fields(rule: Rule, write: Write) -> bool:
     if write.request.operation is not Operation.UPDATE or write.changes.truncated:
         return False
     granted = [parse_field_path(field) for field in rule.fields]
-    return all(
-        any(_leads_to(path, changed) for path in granted) for changed in write.changes.fields
-    )
+    return all(any(leads_to(path, changed) for path in granted) for changed in write.changes.fields)
 
 
-def _leads_to(granted: FieldPath, changed: FieldPath) -> bool:
+def leads_to(granted: FieldPath, changed: FieldPath) -> bool:
+    """Whether the changed path lies at or below the granted one."""
     if len(granted) > len(changed):
         return False
     return all(_is_segment(*pair) for pair in zip(granted, changed, strict=False))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from controller.agents.identify import Agent
@@ -19,11 +19,13 @@ from controller.changes.fields import Changes
 from controller.policy.document import build_document
 from controller.policy.json import Json
 from tests.policies.opa import Opa
-from tests.policies.restatement import Write, grants, matches, nearest_miss
+from tests.policies.restatement import Write, grants, leads_to, matches, nearest_miss
 from tests.policies.schema import Validator, published_schema
 
 BATCH = 40
 """Writes that one start of OPA judges."""
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+"""No shrinking: it would start OPA hundreds of times, for a case that is small as it is."""
 NOW = datetime(2026, 11, 24, 23, 3, 28, 123456, tzinfo=UTC)
 USER = UserInfo("system:serviceaccount:team-data:migrator", uid="7f0c4e2a")
 
@@ -51,8 +53,12 @@ class Case:
 
 
 # Few letters, so that globs and names meet; and those that other globs give a meaning to.
-names = st.text("ab.[?{\\", max_size=5)
-globs = st.text("ab.[?{\\*", max_size=4) | st.sampled_from(["*", "**", "a*", "*a*b*"])
+names = st.text("ab", max_size=4) | st.text("ab.[?{\\", max_size=5)
+globs = (
+    st.text("ab*", max_size=5)
+    | st.text("ab.[?{\\*", max_size=4)
+    | st.sampled_from(["*", "**", "a*", "a*a", "ab*ba", "*a*b*"])
+)
 
 
 def _segments(*indexes: int) -> st.SearchStrategy[str | int]:
@@ -148,7 +154,7 @@ def judge(opa: Opa, batch_file: Path, documents: Sequence[Json]) -> list[list[di
 
 
 @pytest.mark.requirement("fail-closed.permissions")
-@settings(max_examples=15)
+@settings(max_examples=15, phases=PHASES)
 @given(batch=st.lists(cases, min_size=BATCH, max_size=BATCH))
 def test_a_write_is_granted_exactly_when_one_rule_covers_it_whole(
     opa: Opa, batch_file: Path, batch: list[Case]
@@ -163,7 +169,7 @@ def test_a_write_is_granted_exactly_when_one_rule_covers_it_whole(
             assert codes == [nearest_miss(case.rules, case.write)], case
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, phases=PHASES)
 @given(batch=st.lists(cases, min_size=BATCH, max_size=BATCH))
 def test_what_a_denial_says_would_pass_passes(
     opa: Opa, batch_file: Path, batch: list[Case]
@@ -177,7 +183,7 @@ def test_what_a_denial_says_would_pass_passes(
                 assert grants(case.rules, other), (denial, case)
 
 
-@settings(max_examples=4)
+@settings(max_examples=4, phases=PHASES)
 @given(batch=st.lists(cases, min_size=BATCH, max_size=BATCH))
 def test_a_denial_is_short_and_on_one_line(opa: Opa, batch_file: Path, batch: list[Case]) -> None:
     for denials in judge(opa, batch_file, [case.document() for case in batch]):
@@ -192,7 +198,7 @@ def test_every_document_satisfies_the_published_schema(schema: Validator, case: 
     assert [*schema.iter_errors(case.document())] == []
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, phases=PHASES)
 @given(pairs=st.lists(st.tuples(globs, names), min_size=200, max_size=200))
 def test_globs_match_what_their_definition_says(
     opa: Opa, batch_file: Path, pairs: list[tuple[str, str]]
@@ -206,6 +212,35 @@ def test_globs_match_what_their_definition_says(
 
     expected = [index for index, pair in enumerate(pairs) if matches(*pair)]
     assert sorted(cast("list[int]", answers[0]["matching"])) == expected
+
+
+@settings(max_examples=5, phases=PHASES)
+@given(
+    pairs=st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(["a", "0", 0, 1, ANY_ITEM]), min_size=1, max_size=3),
+            st.lists(st.sampled_from(["a", "0", 0, 1]), min_size=1, max_size=4),
+        ),
+        min_size=200,
+        max_size=200,
+    )
+)
+def test_field_paths_cover_what_their_definition_says(
+    opa: Opa, batch_file: Path, pairs: list[tuple[list[str | int], list[str | int]]]
+) -> None:
+    batch_file.write_text(json.dumps({"pairs": pairs}), encoding="utf-8")
+    answers = opa.evaluate(
+        "covered := {index | some index, pair in data.pairs;"
+        ' data.governor.permissions._covers_path({"fieldPaths": [pair[0]]}, pair[1])}',
+        batch_file,
+    )
+
+    expected = [
+        index
+        for index, (granted, changed) in enumerate(pairs)
+        if leads_to(tuple(granted), tuple(changed))
+    ]
+    assert sorted(cast("list[int]", answers[0]["covered"])) == expected
 
 
 def _instead(write: Write, code: str, passes: str) -> Write:
