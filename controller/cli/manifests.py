@@ -26,6 +26,9 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_OBJECTS = 10_000
 """In all, with the items of lists."""
 
+_KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
+_RENDER = "render its directory with `kubectl kustomize` and check what comes out, with -f -"
+
 Object: TypeAlias = dict[str, Json]
 ReadStdin: TypeAlias = Callable[[int], bytes]
 
@@ -112,6 +115,8 @@ def _manifests_below(directory: str) -> Iterator[str]:
     for folder, _, files in os.walk(directory, onerror=refuse):
         for file in files:
             path = Path(folder, file)
+            if file in _KUSTOMIZATIONS:
+                raise ManifestError(str(path), f"is for kustomize; {_RENDER}")
             if path.suffix in SUFFIXES and path.is_file():
                 yield str(path)
 

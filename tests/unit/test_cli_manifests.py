@@ -195,6 +195,13 @@ def test_a_directory_without_manifests_is_named(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_directory_for_kustomize_is_to_be_rendered_first(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(CONFIGMAP)
+    (tmp_path / "kustomization.yaml").write_text("resources: [a.yaml]\n")
+    with pytest.raises(ManifestError, match=r"kustomization\.yaml: is for kustomize; render"):
+        read(tmp_path)
+
+
 def test_a_file_that_is_too_large_is_refused_without_being_read_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
