@@ -1,5 +1,6 @@
 """Which leaves differ between two versions of an object: nothing hidden, nothing made up."""
 
+import orjson
 import pytest
 
 from controller.changes.fields import MAX_FIELDS, SERVER_SET_METADATA, Changes, Path, changed_fields
@@ -133,3 +134,18 @@ def test_a_million_added_items_cost_no_more_than_the_listed_ones() -> None:
     items: list[Json] = [1] * 1_000_000
     found = changed_fields(nested(240, []), nested(240, items))
     assert (len(found.fields), found.truncated) == (MAX_FIELDS, True)
+
+
+def test_a_deep_object_is_not_written_anew_at_each_of_its_levels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[int] = []
+    dumps = orjson.dumps
+
+    def counting(value: object) -> bytes:
+        written.append(len(dumps(value)))
+        return dumps(value)
+
+    monkeypatch.setattr("controller.changes.fields.orjson.dumps", counting)
+    assert changed_fields(nested(240, 1), nested(240, 2)).fields
+    assert sum(written) <= 2 * 8 * len(dumps(nested(240, 1)))

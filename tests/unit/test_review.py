@@ -297,6 +297,7 @@ AMBIGUOUS = [
     pytest.param(b'{"a\\u005c":1,"a\\\\":2}', id="ending in an escaped backslash"),
     pytest.param(b'{"a\\":":1,"a\\":":2}', id="ending in what looks like its end"),
     pytest.param(b'{"":1,"":2}', id="empty"),
+    pytest.param(b'{"a":1,"a":1,"n":1E6}', id="beside a number that is read as long as it"),
     pytest.param(b'{"a b":1,"a b":2}', id="with a space"),
     pytest.param(b'{"<&>":1,"\\u003c\\u0026>":2}', id="escaped as Go does"),
     pytest.param('{"é":1,"\\u00e9":2}'.encode(), id="beyond ASCII"),
