@@ -27,6 +27,16 @@ first(values) := null if count(values) == 0
 
 first(values) := sort(values)[0] if count(values) > 0
 
+# METADATA
+# title: Plainest
+# description: |
+#   Of pairs `[is made up, value]` the first value that somebody wrote, or the
+#   first that was made up from a glob; null where there are none.
+# scope: document
+plainest(pairs) := null if count(pairs) == 0
+
+plainest(pairs) := sort(pairs)[0][1] if count(pairs) > 0
+
 # What a refusal says by itself. The code is for an engine that drops METADATA.
 _unsaid := {
 	"code": "policy-error",

@@ -42,3 +42,12 @@ test_first[sentence] if {
 	}
 	refusals.first(case[0]) == case[1]
 }
+
+test_plainest[sentence] if {
+	some sentence, case in {
+		"of none": [set(), null],
+		"of what was made up": [{[true, "b"], [true, "a"]}, "a"],
+		"of what somebody wrote, though it sorts later": [{[true, "a"], [false, "b"]}, "b"],
+	}
+	refusals.plainest(case[0]) == case[1]
+}
