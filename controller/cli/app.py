@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from pydantic import ValidationError
 
 from controller import manager
@@ -62,7 +63,7 @@ def webhook(
             host=host,
             port=port,
         )
-        asyncio.run(manager.run_webhook(settings))
+        uvloop.run(manager.run_webhook(settings))
 
 
 @app.command()

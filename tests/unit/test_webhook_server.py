@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -200,3 +201,11 @@ async def test_the_process_keeps_its_signal_handlers(
         await connection.send(a_review())
         await connection.answer()
         assert [signal.getsignal(number) for number in HANDLED] == before
+
+
+def test_no_packet_of_an_answer_waits_for_an_acknowledgement() -> None:
+    with listen("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()) as asker:
+        accepted, _ = sock.accept()
+        with accepted:
+            asker.close()
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
