@@ -63,7 +63,7 @@ class WebhookApp(FastAPI):
             request = read_review(await _read_body(receive))
             uid = request.uid
             outcome = await self._judge(request)
-            _log_outcome(request, outcome)
+            log_outcome(request, outcome)
             return _reply(request, outcome)
         except _RefusedTransportError as error:
             return _failure(error.status, str(error))
@@ -163,7 +163,8 @@ def _log_failure(uid: str, error: Exception) -> None:
     )
 
 
-def _log_outcome(request: AdmissionRequest, outcome: Outcome) -> None:
+def log_outcome(request: AdmissionRequest, outcome: Outcome) -> None:
+    """Log one judged write of an agent; writes that are not governed are not logged."""
     if isinstance(outcome, Granted) and outcome.mandate is None:
         return
     findings = outcome.denials if isinstance(outcome, Denied) else ()
