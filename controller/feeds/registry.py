@@ -28,6 +28,9 @@ from controller.clients.kube.resources import GOVERNANCES, MANDATES, Key
 from controller.clients.kube.store import Change
 
 GOVERNANCE = Key("", "cluster")
+ATTENTIVE = Pace(lasting=10, silence=25.0)
+"""The server is asked to say something every 10 to 20 seconds, and one that is silent for 25 is
+dialled anew: a connection that died unnoticed would leave a suspended agent at large."""
 
 log = structlog.get_logger("governor.feeds")
 
@@ -84,6 +87,7 @@ class RegistryFeed:
     def __init__(
         self, client: ListsAndWatches, *, pace: Pace | None = None, chance: Chance | None = None
     ) -> None:
+        pace = pace or ATTENTIVE
         self.mandates = Informer(client, MANDATES, read_mandate, pace=pace, chance=chance)
         self.governances = Informer(client, GOVERNANCES, read_governance, pace=pace, chance=chance)
         self._governance: Governance | None = Governance()
@@ -112,6 +116,17 @@ class RegistryFeed:
     def governance(self) -> Governance | None:
         """The last valid Governance; None if there never was one but an invalid one is stored."""
         return self._governance if self.governances.synced.is_set() else None
+
+    def missing(self) -> tuple[str, ...]:
+        """What `current` waits for, by name and reason; empty when it is there."""
+        reasons = [
+            f"{informer.resource.plural}: {informer.fault or 'not listed yet'}"
+            for informer in (self.mandates, self.governances)
+            if not informer.synced.is_set()
+        ]
+        if self._governance is None:
+            reasons.append("governances: the one named cluster is invalid, and none was valid yet")
+        return tuple(reasons)
 
     def current(self) -> Registry | None:
         """The registry as of now; None until everything it is made of is first known.

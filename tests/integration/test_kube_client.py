@@ -80,7 +80,7 @@ async def test_apply_owns_its_fields_and_takes_them_only_by_force(
 async def test_apply_with_a_uid_touches_no_other_object(client: KubeClient, namespace: str) -> None:
     body = a_configmap(namespace, a="1")
     await client.apply(CONFIGMAPS, body)
-    with pytest.raises(InvalidError, match="uid.*immutable"):
+    with pytest.raises(InvalidError, match=r"uid.*immutable"):
         await client.apply(CONFIGMAPS, {**body, "metadata": {**metadata(body), "uid": "another"}})
 
 

@@ -117,6 +117,7 @@ async def following(cluster: FakeCluster) -> AsyncGenerator[RegistryFeed]:
     """A feed that is synced."""
     feed = RegistryFeed(cluster)
     assert feed.current() is None
+    assert feed.missing() == ("mandates: not listed yet", "governances: not listed yet")
     task = asyncio.create_task(feed.run())
     try:
         await asyncio.wait_for(feed.wait_synced(), 10)
@@ -145,6 +146,7 @@ async def test_the_registry_follows_every_change() -> None:
     cluster = FakeCluster()
     cluster.put(MANDATES, mandate("one", agent="a"))
     async with following(cluster) as feed:
+        assert feed.missing() == ()
         assert agents(feed.current()) == {"a": ["one"]}
         cluster.put(MANDATES, mandate("two", agent="b"))
         cluster.put(GOVERNANCES, governance("team-data"))
@@ -196,6 +198,8 @@ async def test_an_invalid_governance_at_the_start_is_no_reason_to_dedicate_nothi
     async with following(cluster) as feed:
         assert feed.current() is None
         assert feed.governance is None
+        (missing,) = feed.missing()
+        assert "the one named cluster is invalid" in missing
         cluster.put(GOVERNANCES, governance("team-data"))
         await heard()
         registry = feed.current()

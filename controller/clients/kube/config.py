@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 import yaml
 
 from controller.clients.kube.client import KubeClient
+from controller.clients.kube.connections import Connections
 from controller.clients.kube.transport import Timeouts, Transport
 
 if TYPE_CHECKING:
@@ -86,7 +87,14 @@ async def connect(
     configuration, renewal = await _load(credentials)
     api = ApiClient(configuration=configuration)
     api.user_agent = USER_AGENT
-    transport = Transport(api, timeouts=timeouts or Timeouts())
+    limit = configuration.connection_pool_maxsize
+    connections = Connections(api.rest_client.ssl_context, limit=limit)
+    # No proxy and no `.netrc` from the environment; `proxy-url` in the kubeconfig is honoured.
+    configuration.client_session_kwargs = {
+        "trust_env": False,
+        "connector": connections.connector,
+    }
+    transport = Transport(api, connections, timeouts=timeouts or Timeouts())
     try:
         yield KubeClient(transport)
     finally:
@@ -100,8 +108,7 @@ async def connect(
 async def _load(credentials: Credentials) -> tuple["Configuration", "asyncio.Task[None] | None"]:
     from kubernetes.aio.client import Configuration
 
-    # No proxy and no `.netrc` from the environment; `proxy-url` in the kubeconfig is honoured.
-    configuration = Configuration(client_session_kwargs={"trust_env": False})
+    configuration = Configuration()
     if isinstance(credentials, InCluster):
         _load_own_service_account(configuration)
         return configuration, None

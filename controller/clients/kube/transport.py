@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import aiohttp
 import orjson
 
+from controller.clients.kube.connections import Connections
 from controller.clients.kube.errors import (
     InvalidError,
     KubeError,
@@ -101,13 +102,15 @@ _BROKEN = (aiohttp.ClientError, OSError, TimeoutError)
 class Transport:
     """One API server and one identity; safe for concurrent use within one event loop."""
 
-    def __init__(self, api: "ApiClient", *, timeouts: Timeouts) -> None:
+    def __init__(self, api: "ApiClient", connections: Connections, *, timeouts: Timeouts) -> None:
         self._api = cast("_Api", api)
+        self._connections = connections
         self._timeouts = timeouts
 
     async def close(self) -> None:
         """Close every connection; requests in flight fail."""
         await self._api.close()
+        await self._connections.close()
 
     async def request(
         self,
