@@ -2,9 +2,12 @@
 
 Every directory `governor/<name>` below the root is one unit `governor.<name>`;
 the files below `governor/lib` are given to every unit; `*_test.rego` is for
-`opa test` and never loaded. It must not compile or judge what it reads.
+`opa test` and never loaded, nor is anything in hidden folders. It must not compile
+or judge what it reads.
 """
 
+import os
+import re
 from pathlib import Path
 
 from controller.clients.engine.policyset import (
@@ -17,6 +20,11 @@ from controller.clients.engine.policyset import (
 
 LIBRARY = "lib"
 _ANSWERS = ("deny", "warn")
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_KEYWORDS = frozenset(
+    {"as", "contains", "data", "default", "else", "every", "false", "if", "import", "in", "input"}
+    | {"not", "null", "package", "some", "true", "with"}
+)
 
 
 def read_policy_set(root: Path) -> PolicySet:
@@ -27,7 +35,9 @@ def read_policy_set(root: Path) -> PolicySet:
             policy, or a file cannot be read, is not UTF-8 or is too large.
     """
     home = root / "governor"
-    directories = sorted(path for path in _entries(home) if path.is_dir())
+    directories = sorted(
+        path for path in _entries(home) if path.is_dir() and not path.name.startswith(".")
+    )
     library = tuple(
         module
         for directory in directories
@@ -45,6 +55,11 @@ def read_policy_set(root: Path) -> PolicySet:
 
 
 def _unit(directory: Path, root: Path, library: tuple[Module, ...]) -> Unit:
+    if not _NAME.fullmatch(directory.name) or directory.name in _KEYWORDS:
+        raise PolicySourceError(
+            f"{directory} is no name for a package: use letters, digits and underscores, "
+            "and no word of the language"
+        )
     own = _modules(directory, root)
     if not own:
         raise PolicySourceError(
@@ -65,12 +80,32 @@ def unit_query(name: str) -> str:
 
 
 def _modules(directory: Path, root: Path) -> tuple[Module, ...]:
-    paths = sorted(
-        path
-        for path in directory.rglob("*.rego")
-        if path.is_file() and not path.name.endswith("_test.rego")
+    return tuple(
+        Module(path.relative_to(root).as_posix(), _source(path)) for path in _rego_files(directory)
     )
-    return tuple(Module(path.relative_to(root).as_posix(), _source(path)) for path in paths)
+
+
+def _rego_files(directory: Path) -> list[Path]:
+    """Find the files to load. Nothing that looks like one may be passed over in silence."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(directory, onerror=_refuse_folder):
+        # A mounted ConfigMap keeps its files a second time, in hidden folders.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in folders:
+            if (Path(folder) / name).is_symlink():
+                raise PolicySourceError(f"{folder}/{name} is a link to a folder: give the folder")
+        found += [
+            Path(folder) / name
+            for name in names
+            if name.endswith(".rego") and not name.endswith("_test.rego")
+        ]
+    return sorted(found)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise PolicySourceError(
+        f"cannot read the folder of policies {error.filename}: {error.strerror}"
+    ) from error
 
 
 def _source(path: Path) -> str:

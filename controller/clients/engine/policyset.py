@@ -28,6 +28,18 @@ class Module:
     path: str
     source: str
 
+    @property
+    def size(self) -> int:
+        """Bytes of the source.
+
+        Raises:
+            PolicySourceError: when it is not valid Unicode text.
+        """
+        try:
+            return len(self.source.encode())
+        except UnicodeEncodeError as error:
+            raise PolicySourceError(f"{self.path} is not valid Unicode: {error.reason}") from error
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -45,15 +57,16 @@ class Unit:
 
     def __post_init__(self) -> None:
         for module in self.modules:
-            if len(module.source) > MAX_MODULE_BYTES:
-                _refuse_size(module.path, len(module.source), MAX_MODULE_BYTES)
+            if module.size > MAX_MODULE_BYTES:
+                _refuse_size(module.path, module.size, MAX_MODULE_BYTES)
         if self.size > MAX_UNIT_BYTES:
             _refuse_size(f"unit {self.name}", self.size, MAX_UNIT_BYTES)
 
     @property
     def size(self) -> int:
-        """Characters of all sources, plus bytes of the data."""
-        return len(self.query) + len(self.data) + sum(len(m.source) for m in self.modules)
+        """Bytes of all that it is made of."""
+        modules = sum(module.size for module in self.modules)
+        return len(self.query.encode()) + len(self.data) + modules
 
 
 @dataclass(frozen=True)
@@ -84,8 +97,8 @@ class PolicySet:
         }
         try:
             return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-        except (TypeError, orjson.JSONEncodeError) as error:
-            raise PolicySourceError(f"a policy is not valid Unicode text: {error}") from error
+        except TypeError as error:  # orjson's own error is a TypeError
+            raise PolicySourceError(f"a name or query is not valid Unicode: {error}") from error
 
     @cached_property
     def digest(self) -> bytes:

@@ -9,7 +9,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import orjson
 
@@ -184,12 +184,29 @@ def check_loaded(reply: Reply, digest: bytes) -> None:
 def _problems(payload: Payload) -> tuple[PolicyProblem, ...]:
     try:
         body = orjson.loads(payload)
-        problems = tuple(PolicyProblem(**problem) for problem in body["problems"])
+        problems = tuple(map(_problem, body["problems"]))
     except (ValueError, TypeError, KeyError) as error:
-        raise EngineProtocolError(f"the engine's refusal is malformed: {error}") from error
+        raise EngineProtocolError(f"the engine's refusal is malformed: {error!r}") from error
     if not problems:
         raise EngineProtocolError("the engine refused a policy set without a reason")
     return problems
+
+
+def _problem(body: dict[str, Json]) -> PolicyProblem:
+    types = {name: type(value) for name, value in body.items()}
+    if types != _PROBLEM_TYPES:
+        raise TypeError(f"a problem has the fields {types}")
+    return PolicyProblem(**cast("dict[str, Any]", body))
+
+
+_PROBLEM_TYPES: Final[dict[str, type]] = {
+    "unit": str,
+    "file": str,
+    "row": int,
+    "column": int,
+    "code": str,
+    "message": str,
+}
 
 
 _FAULTS: Final[Mapping[str, type[EngineError]]] = {
