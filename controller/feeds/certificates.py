@@ -47,7 +47,8 @@ class CertificatePolicy:
     """What the certificate is for, and how long things last."""
 
     sans: tuple[str, ...]
-    """The DNS names and IP addresses under which the API server reaches the webhook."""
+    """The DNS names and IP addresses under which the API server reaches the webhook; names that
+    the certificate in the folder has beside these are kept."""
     authority_lifetime: timedelta = timedelta(days=365)
     server_lifetime: timedelta = timedelta(days=30)
     settling: timedelta = timedelta(hours=1)
@@ -90,7 +91,7 @@ def renew(held: Certificates | None, policy: CertificatePolicy, *, now: datetime
     if held.previous is not None and _is_expired(Pair(held.previous, b""), now):
         held = replace(held, previous=None)
     if _must_be_reissued(held.server, held.signing, policy, now):
-        held = replace(held, server=_issue(held.signing, policy, now))
+        held = replace(held, server=_issue(held.signing, _names(policy, held.server), policy, now))
     return held
 
 
@@ -201,9 +202,9 @@ def _renewed_from_scratch(
     coming = held.coming if held is not None else None
     if coming is None or _is_expired(coming.pair, now):
         coming = _new_authority(policy, now)
-    return Certificates(
-        signing=coming, coming=None, previous=None, server=_issue(coming, policy, now)
-    )
+    names = _names(policy, None if held is None else held.server)
+    server = _issue(coming, names, policy, now)
+    return Certificates(signing=coming, coming=None, previous=None, server=server)
 
 
 def _new_authority(policy: CertificatePolicy, now: datetime) -> Authority:
@@ -212,9 +213,11 @@ def _new_authority(policy: CertificatePolicy, now: datetime) -> Authority:
     return Authority.create(f"governor-webhook-ca {now:%Y-%m-%dT%H:%M:%SZ}", validity=validity)
 
 
-def _issue(authority: Authority, policy: CertificatePolicy, now: datetime) -> Pair:
+def _issue(
+    authority: Authority, names: frozenset[str], policy: CertificatePolicy, now: datetime
+) -> Pair:
     validity = Validity.lasting(policy.server_lifetime, now=now)
-    return authority.issue_server("governor-webhook", sans=policy.sans, validity=validity)
+    return authority.issue_server("governor-webhook", sans=sorted(names), validity=validity)
 
 
 def _must_be_reissued(
@@ -223,7 +226,7 @@ def _must_be_reissued(
     return (
         _is_ageing(server, now)
         or not is_issued_by(server.certificate, signing.certificate)
-        or _names_of(server) != frozenset(map(_canonical, policy.sans))
+        or not _names(policy, None) <= _names_of(server)
     )
 
 
@@ -238,6 +241,16 @@ def _is_ageing(pair: Pair, now: datetime) -> bool:
 
 def _has_settled(coming: Pair, policy: CertificatePolicy, now: datetime) -> bool:
     return coming.validity.not_before + CLOCK_SKEW + policy.settling <= now
+
+
+def _names(policy: CertificatePolicy, held: Pair | None) -> frozenset[str]:
+    """What is asked for, and what was before.
+
+    Processes that share a folder may ask for different names, and would otherwise
+    take turns in issuing.
+    """
+    wanted = frozenset(map(_canonical, policy.sans))
+    return wanted if held is None else wanted | _names_of(held)
 
 
 def _names_of(server: Pair) -> frozenset[str]:

@@ -6,7 +6,7 @@ the last valid one in force. It grants nothing and writes nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias, cast
 
@@ -23,7 +23,7 @@ from controller.apis.v1alpha1.conversion import (
     mandate_from_object,
 )
 from controller.clients.kube.client import Object
-from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace
+from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace, list_all
 from controller.clients.kube.resources import GOVERNANCES, MANDATES, Key
 from controller.clients.kube.store import Change
 
@@ -87,6 +87,7 @@ class RegistryFeed:
     def __init__(
         self, client: ListsAndWatches, *, pace: Pace | None = None, chance: Chance | None = None
     ) -> None:
+        self._client = client
         pace = pace or ATTENTIVE
         self.mandates = Informer(client, MANDATES, read_mandate, pace=pace, chance=chance)
         self.governances = Informer(client, GOVERNANCES, read_governance, pace=pace, chance=chance)
@@ -138,13 +139,30 @@ class RegistryFeed:
         if governance is None or not self.mandates.synced.is_set():
             return None
         if self._registry is None:
-            stored = [known.content for known in self.mandates.snapshot().values()]
-            self._registry = Registry.build(
-                [content for content in stored if isinstance(content, Mandate)],
-                [content for content in stored if isinstance(content, InvalidMandate)],
-                governance,
-            )
+            self._registry = _build(self.mandates.snapshot().values(), governance)
         return self._registry
+
+    async def fetch(self) -> Registry | None:
+        """The registry as the API server holds it at this moment, past the watch.
+
+        For a request that we were asked about by someone whom `current` does not know:
+        the registration selects agents only, so a mandate may have been stored that the
+        watch has not brought yet, and whom it names must not pass for somebody else.
+
+        Returns:
+            None if the Governance is invalid and none was valid before.
+
+        Raises:
+            KubeError: the API server could not be asked; nobody knows who it is.
+        """
+        governances = [read_governance(body) for body in await list_all(self._client, GOVERNANCES)]
+        mandates = [read_mandate(body) for body in await list_all(self._client, MANDATES)]
+        governance: Governance | None = Governance()
+        for found in governances:
+            if found.name == GOVERNANCE.name:
+                valid = found.content if isinstance(found.content, Governance) else None
+                governance = valid or self.governance
+        return None if governance is None else _build(mandates, governance)
 
     def _on_mandate(self, change: Change[StoredMandate]) -> None:
         self._registry = None
@@ -165,6 +183,15 @@ class RegistryFeed:
             return
         self._governance = content
         self._registry = None
+
+
+def _build(mandates: Iterable[StoredMandate], governance: Governance) -> Registry:
+    contents = [stored.content for stored in mandates]
+    return Registry.build(
+        [content for content in contents if isinstance(content, Mandate)],
+        [content for content in contents if isinstance(content, InvalidMandate)],
+        governance,
+    )
 
 
 def read_mandate(stored: Object) -> StoredMandate:

@@ -145,13 +145,20 @@ def _bundle(held: Certificates) -> bytes:
     return held.signing.certificate + coming + (held.previous or b"")
 
 
-def test_other_names_are_other_certificates(tmp_path: Path) -> None:
+def test_a_name_that_is_missing_is_added_and_a_name_more_is_kept(tmp_path: Path) -> None:
     one = ensure_certificates(tmp_path, POLICY, now=START)
-    other = ensure_certificates(tmp_path, replace(POLICY, sans=("::1",)), now=START)
-    assert other.content != one.content
-    assert other.bundle == one.bundle
-    same = ensure_certificates(tmp_path, replace(POLICY, sans=("0:0:0:0:0:0:0:1",)), now=START)
-    assert same == other
+    more = ensure_certificates(tmp_path, replace(POLICY, sans=("::1",)), now=START)
+    assert more.content != one.content
+    assert more.bundle == one.bundle
+    # Two processes that ask for different names do not take turns.
+    for sans in (POLICY.sans, ("0:0:0:0:0:0:0:1",), ("127.0.0.1",)):
+        again = ensure_certificates(tmp_path, replace(POLICY, sans=sans), now=START + DAY)
+        assert again == more
+    # Nor does a renewal by the one drop what the other needs.
+    late = START + 25 * DAY
+    renewed = ensure_certificates(tmp_path, replace(POLICY, sans=("::1",)), now=late)
+    assert renewed.content != more.content
+    assert ensure_certificates(tmp_path, POLICY, now=late) == renewed
 
 
 @pytest.mark.parametrize(

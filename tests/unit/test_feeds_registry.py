@@ -12,6 +12,7 @@ import pytest
 from controller.agents.registry import InvalidMandate, Registry
 from controller.apis.mandates import Mandate
 from controller.clients.kube.client import Object, Page, key_of
+from controller.clients.kube.errors import UnreachableError
 from controller.clients.kube.resources import GOVERNANCES, MANDATES, Resource
 from controller.clients.kube.transport import Query
 from controller.feeds.registry import (
@@ -205,6 +206,47 @@ async def test_an_invalid_governance_at_the_start_is_no_reason_to_dedicate_nothi
         registry = feed.current()
     assert registry is not None
     assert registry.governance.dedicated_namespaces == {"team-data"}
+
+
+@pytest.mark.requirement("fail-closed.unclear-identity")
+async def test_what_was_stored_a_moment_ago_is_fetched_past_the_watch() -> None:
+    cluster = FakeCluster()
+    async with following(cluster) as feed:
+        cluster.put(MANDATES, mandate("new", agent="a"))
+        cluster.put(MANDATES, mandate("broken", agent="b", rules="everything"))
+        cluster.put(GOVERNANCES, governance("team-data"))
+        assert agents(feed.current()) == {}
+        fetched = await feed.fetch()
+    assert agents(fetched) == {"a": ["new"], "b": ["broken"]}
+    assert fetched is not None
+    assert fetched.governance.dedicated_namespaces == {"team-data"}
+
+
+async def test_a_fetched_governance_that_is_invalid_leaves_the_last_valid_one() -> None:
+    cluster = FakeCluster()
+    cluster.put(GOVERNANCES, governance("team-data"))
+    async with following(cluster) as feed:
+        cluster.put(GOVERNANCES, governance(protectedNamespaces=7))
+        fetched = await feed.fetch()
+    assert fetched is not None
+    assert fetched.governance.dedicated_namespaces == {"team-data"}
+
+
+async def test_a_fetch_with_no_valid_governance_ever_is_no_registry() -> None:
+    cluster = FakeCluster()
+    cluster.put(GOVERNANCES, governance(protectedNamespaces=7))
+    async with following(cluster) as feed:
+        assert await feed.fetch() is None
+
+
+async def test_a_fetch_that_fails_says_so() -> None:
+    class Deaf(FakeCluster):
+        async def list_page(self, *_args: object, **_options: object) -> Page:
+            """Nobody there."""
+            raise UnreachableError("refused")
+
+    with pytest.raises(UnreachableError):
+        await RegistryFeed(Deaf()).fetch()
 
 
 async def test_only_the_governance_named_cluster_counts() -> None:

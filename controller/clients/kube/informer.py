@@ -201,22 +201,18 @@ class Informer(Generic[T]):
 
     async def _list(self) -> None:
         listed: dict[Key, Known[T]] = {}
-        token = ""
-        while True:
-            page = await self._client.list_page(
-                self._resource,
-                namespace=self._namespace,
-                limit=self._pace.page_size,
-                continue_token=token,
-                selectors=self._selectors,
-            )
-            for body in page.items:
-                listed[key_of(body)] = self._known(body)
-            token = page.continue_token
-            if not token:
-                break
+        version = ""
+        async for page in pages(
+            self._client,
+            self._resource,
+            namespace=self._namespace,
+            limit=self._pace.page_size,
+            selectors=self._selectors,
+        ):
+            listed |= {key_of(body): self._known(body) for body in page.items}
+            version = page.resource_version
         self._emit(self._store.replace(listed))
-        self._position = page.resource_version
+        self._position = version
         self._heard_at = self._chance.clock()
         self.synced.set()
 
@@ -287,6 +283,39 @@ class Informer(Generic[T]):
     def _delay(self, fault: KubeError, failures: int) -> float:
         delay = self._pace.backoff.delay(failures, random=self._chance.random)
         return max(delay, min(fault.retry_after or 0.0, self._pace.backoff.longest))
+
+
+async def pages(
+    client: ListsAndWatches,
+    resource: Resource,
+    *,
+    namespace: str = "",
+    limit: int = 500,
+    selectors: Query = (),
+) -> AsyncIterator[Page]:
+    """List a resource page by page, all of one version.
+
+    Raises:
+        KubeError: the API server refused, or could not be asked.
+    """
+    token = ""
+    while True:
+        page = await client.list_page(
+            resource, namespace=namespace, limit=limit, continue_token=token, selectors=selectors
+        )
+        yield page
+        token = page.continue_token
+        if not token:
+            return
+
+
+async def list_all(client: ListsAndWatches, resource: Resource) -> list[Object]:
+    """Every object of a resource, of one version, as of now.
+
+    Raises:
+        KubeError: the API server refused, or could not be asked.
+    """
+    return [body async for page in pages(client, resource) for body in page.items]
 
 
 def _event(line: bytes, resource: Resource) -> tuple[str, Object]:
