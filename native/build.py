@@ -73,7 +73,7 @@ PROGRAMS: Mapping[str, Program] = {
             # and clients take it for one that serves nothing.
             *_kubernetes_version(gitVersion="v1.37.2", gitMajor="1", gitMinor="37"),
         ),
-        build_bytes=4 * _GIB,
+        build_bytes=5 * _GIB,  # 4.2 were measured
     ),
 }
 
