@@ -46,6 +46,7 @@ DENIED_BUILTINS = (
     "opa.runtime",
     "providers.aws.sign_req",
     "rand.intn",
+    "rego.parse_module",
     "strings.render_template",
     "uuid.rfc4122",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.clients.engine.bundle import read_policy_set
-from controller.clients.engine.remote import RemoteEngine, RemoteSettings
+from controller.clients.engine.remote import RemoteEngine, RemoteSettings, client_for
 from controller.policy.engine import (
     Engine,
     EngineProtocolError,
@@ -111,7 +111,8 @@ async def wait_for_port(port: int) -> None:
 
 @asynccontextmanager
 async def remote(url: str, units: tuple[str, ...] = UNITS) -> AsyncGenerator[RemoteEngine]:
-    engine = RemoteEngine(RemoteSettings(url, units))
+    settings = RemoteSettings(url, units)
+    engine = RemoteEngine(settings, client=client_for(settings))
     await engine.start()
     try:
         yield engine

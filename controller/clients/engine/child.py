@@ -7,6 +7,8 @@ our descriptors would hold it open: fork nothing from a webhook process.)
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 from collections import deque
 from dataclasses import dataclass
@@ -123,8 +125,11 @@ class Child:
     async def kill(self) -> int:
         """End it at once, and return its exit status when it is gone."""
         self.connection.close(EngineUnavailableError("the engine was stopped"))
-        with contextlib.suppress(ProcessLookupError):  # it ended by itself
-            self._process.kill()
+        if self._process.returncode is None:
+            # Not Process.kill(): it reaps a process that has just ended by itself, and
+            # its exit status is then lost to whoever waits for it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         status = await self._process.wait()
         await self._listening
         return status

@@ -9,7 +9,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import orjson
 
@@ -46,8 +46,7 @@ _TIMES_SIZE: Final = 16
 Payload: TypeAlias = "bytes | memoryview"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """The frame that answers one question."""
 
     kind: int
@@ -65,8 +64,7 @@ class UnitError:
     """The error with its position, as OPA prints it."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnitAnswer:
+class UnitAnswer(NamedTuple):
     """What one unit answered: its query's bindings, one for each way to satisfy it."""
 
     unit: str

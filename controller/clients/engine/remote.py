@@ -73,9 +73,9 @@ class OpaClient(Protocol):
 class RemoteEngine:
     """Evaluates on a remote OPA server."""
 
-    def __init__(self, settings: RemoteSettings) -> None:
+    def __init__(self, settings: RemoteSettings, *, client: OpaClient) -> None:
         self._settings = settings
-        self._client: OpaClient = _client_of(settings)
+        self._client = client
         self._exit = AsyncExitStack()
 
     async def start(self) -> None:
@@ -185,7 +185,12 @@ def _digest_of(provenance: Json) -> str:
     return hashlib.sha256(orjson.dumps(revisions, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _client_of(settings: RemoteSettings) -> OpaClient:
+def client_for(settings: RemoteSettings) -> OpaClient:
+    """Make the client of a server; it opens nothing yet.
+
+    Raises:
+        RemoteSettingsError: when the url is not one.
+    """
     parts = urlsplit(settings.url)
     is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.path in {"", "/"}
     if not is_address:

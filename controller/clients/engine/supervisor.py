@@ -28,10 +28,8 @@ from controller.clients.engine.vetting import VettingLimits, vet
 from controller.policy.engine import (
     EngineError,
     EngineProtocolError,
-    EngineTimeoutError,
     EngineUnavailableError,
     Evaluation,
-    PolicyRejectedError,
     UnitResult,
 )
 from controller.policy.json import Json
@@ -55,8 +53,8 @@ class EngineSettings:
     """How long an evaluation waits, within its own timeout, for an engine that restarts."""
     load: float = 20.0
     drain: float = 2.0
-    health_interval: float = 1.0
-    health_timeout: float = 2.0
+    health_interval: float = 5.0
+    health_timeout: float = 5.0
 
 
 class ChildEngine:
@@ -202,7 +200,7 @@ class ChildEngine:
             before, self._good = self._good, policy_set
             try:
                 await self._swap(policy_set)
-            except (PolicyRejectedError, EngineTimeoutError):
+            except EngineError:
                 self._good = before
                 raise
 
