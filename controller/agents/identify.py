@@ -86,7 +86,7 @@ Identity: TypeAlias = Agent | Unregistered | Contested | Unreadable | Impostor |
 
 def identify(user: UserInfo, registry: Registry) -> Identity:
     """Say who a request comes from."""
-    claims = registry.claims.get(user.username, ())
+    claims = [*registry.claims.get(user.username, ())]
     if not claims:
         namespace = _dedicated_namespace_of(user, registry.governance.dedicated_namespaces)
         return Unregistered(user.username, namespace) if namespace else NotGoverned()
