@@ -15,11 +15,11 @@ from typing import TypeAlias, cast
 from controller.agents.registry import InvalidMandate, Registry
 from controller.apis.conditions import Condition, ConditionStatus, ConditionType, set_condition
 from controller.apis.governance import Governance
+from controller.apis.json import Json
 from controller.apis.mandates import Mandate
 from controller.apis.reasons import Reason
 from controller.clients.kube.client import Object
 from controller.feeds.registry import InvalidGovernance, Stored, StoredGovernance, StoredMandate
-from controller.policy.json import Json
 from controller.registration.subject import RegistrationError, Target, render_subject_webhook
 
 

@@ -42,7 +42,7 @@ from reconcilers.plan import (
 from reconcilers.runtime import Result, WorkQueue, run_loop
 
 if TYPE_CHECKING:
-    from controller.policy.json import Json
+    from controller.apis.json import Json
 
 STATUS_MANAGER = "governor-registration"
 """Who owns the conditions: another manager than that of other loops' status fields."""

@@ -10,11 +10,11 @@ import orjson
 
 from controller.agents.registry import InvalidMandate, Registry
 from controller.apis.governance import Governance
+from controller.apis.json import Json
 from controller.apis.mandates import Enforcement, Mandate, Rule, Subject
 from controller.apis.requests import AdmissionRequest, Operation, Target, UserInfo
 from controller.policy.denials import Denial
 from controller.policy.engine import Evaluation, UnitResult
-from controller.policy.json import Json
 
 AGENT = "system:serviceaccount:team-data:migrator"
 AGENT_UID = "5f6f2a1c-0000-4000-8000-00000000a9e7"

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from controller.apis.json import Json
 from controller.clients.engine.backoff import Backoff
 from controller.clients.engine.bundle import unit_query
 from controller.clients.engine.policyset import Module, PolicySet, Unit
 from controller.clients.engine.supervisor import ChildEngine, EngineSettings
 from controller.policy.engine import Engine
-from controller.policy.json import Json
 
 SCRIPT = Path(__file__).parent / "fakes" / "engine_process.py"
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from hypothesis import strategies as st
 
-from controller.policy.json import Json
+from controller.apis.json import Json
 
 AWKWARD_TEXTS = (
     "",

@@ -20,9 +20,9 @@ from controller.admission.explain import (
 )
 from controller.admission.judge import Denied, Granted
 from controller.admission.review import API_VERSION, MalformedReviewError
+from controller.apis.json import Json
 from controller.apis.mandates import Enforcement
 from controller.policy.denials import Code
-from controller.policy.json import Json
 
 MAX_WARNINGS = 16
 """The API server cuts and drops warnings whose sum is above 4,096 characters."""

@@ -11,8 +11,8 @@ import json
 import orjson
 
 from controller.admission.judge import Denied
+from controller.apis.json import Json
 from controller.policy.denials import Denial
-from controller.policy.json import Json
 
 MAX_TEXT = 3000
 """Characters of the part for people."""

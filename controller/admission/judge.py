@@ -20,6 +20,7 @@ from controller.agents.identify import (
     identify,
 )
 from controller.agents.registry import Registry
+from controller.apis.json import Json
 from controller.apis.mandates import Enforcement, Mandate
 from controller.apis.requests import AdmissionRequest
 from controller.changes.fields import changed_fields
@@ -32,7 +33,6 @@ from controller.policy.engine import (
     Evaluation,
 )
 from controller.policy.guards import check_guards, refuse_identity
-from controller.policy.json import Json
 from controller.policy.results import Judgement, read_results
 
 

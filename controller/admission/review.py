@@ -12,8 +12,8 @@ from typing import cast
 
 import orjson
 
+from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation, Target, UserInfo
-from controller.policy.json import Json
 
 API_VERSION = "admission.k8s.io/v1"
 MAX_REVIEW_BYTES = 16 * 1024 * 1024

@@ -14,9 +14,9 @@ from types import MappingProxyType
 
 import orjson
 
+from controller.apis.json import Json
 from controller.cli.manifests import Manifest, ManifestError
 from controller.clients.kube.resources import GOVERNANCES, MANDATES, Resource
-from controller.policy.json import Json
 
 _TABLE = Path(__file__).with_name("kinds.json")
 NEVER_STORED = frozenset({"authentication.k8s.io", "authorization.k8s.io"})

@@ -16,8 +16,8 @@ from typing import TypeAlias, cast
 
 import orjson
 
+from controller.apis.json import Json
 from controller.cli.strictyaml import StrictYamlError, read_yaml
-from controller.policy.json import Json
 
 STDIN = "-"
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})

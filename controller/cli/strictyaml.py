@@ -16,7 +16,7 @@ from typing import TypeAlias, cast
 import yaml
 from yaml.reader import ReaderError
 
-from controller.policy.json import Json
+from controller.apis.json import Json
 
 MAX_DEPTH = 200
 """Levels of nesting; an AdmissionReview is judged up to 250."""

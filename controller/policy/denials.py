@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.policy.json import Json
+from controller.apis.json import Json
 
 
 class Code(StrEnum):

@@ -11,10 +11,10 @@ from typing import cast
 
 from controller.agents.identify import Agent
 from controller.apis.fieldpaths import format_field_path, parse_field_path
+from controller.apis.json import Json
 from controller.apis.mandates import Mandate, Rule
 from controller.apis.requests import AdmissionRequest
 from controller.changes.fields import Changes
-from controller.policy.json import Json
 
 VERSION = "governor.dev/input/v1"
 

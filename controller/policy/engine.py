@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from controller.policy.json import Json
+from controller.apis.json import Json
 
 
 @dataclass(frozen=True, slots=True)

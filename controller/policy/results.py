@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import orjson
 
+from controller.apis.json import Json
 from controller.policy.denials import Code, Denial
 from controller.policy.engine import Evaluation, UnitResult
-from controller.policy.json import Json
 
 MAX_FINDINGS = 64
 """How many denials or warnings of one unit are read; more is an error of that unit."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from controller.apis.json import Json
 from controller.policy.engine import Evaluation
-from controller.policy.json import Json
 
 Answer: TypeAlias = Evaluation | Exception
 

@@ -16,13 +16,13 @@ from typer.testing import CliRunner, Result
 
 from controller.admission.reviewer import Reviewer
 from controller.agents.registry import Registry
+from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation, Target
 from controller.apis.v1alpha1.conversion import governance_from_object, mandate_from_object
 from controller.cli.check import BAD_INPUT, check
 from controller.cli.verdicts import UNRECORDED
 from controller.clients.engine.bundle import read_policy_set
 from controller.clients.engine.supervisor import ChildEngine, EngineSettings
-from controller.policy.json import Json
 from tests.builders import (
     CHANGE,
     CONFIGMAPS,

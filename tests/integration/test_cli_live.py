@@ -22,6 +22,7 @@ import orjson
 import pytest
 
 from controller.admission.review import read_review
+from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation
 from controller.changes.fields import changed_fields
 from controller.cli import kinds_generate
@@ -30,7 +31,6 @@ from controller.cli.manifests import Manifest, Place
 from controller.cli.offline import Asker, index_olds
 from controller.cli.strictyaml import StrictYamlError, read_yaml
 from controller.clients.certificates import Authority, Validity
-from controller.policy.json import Json
 from native.api import Api
 from native.controlplane import ControlPlane
 from tests.builders import a_user

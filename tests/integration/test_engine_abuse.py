@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.apis.json import Json
 from controller.clients.engine.child import ChildLimits
 from controller.clients.engine.supervisor import ChildEngine
 from controller.clients.engine.vetting import VettingLimits
@@ -19,7 +20,6 @@ from controller.policy.engine import (
     EngineUnavailableError,
     PolicyRejectedError,
 )
-from controller.policy.json import Json
 from tests.engines import (
     ECHO,
     ENDLESS,

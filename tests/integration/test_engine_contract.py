@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.apis.json import Json
 from controller.clients.engine.bundle import read_policy_set
 from controller.clients.engine.remote import RemoteEngine, RemoteSettings, client_for
 from controller.policy.engine import (
@@ -18,7 +19,6 @@ from controller.policy.engine import (
     EngineUnavailableError,
     UnitResult,
 )
-from controller.policy.json import Json
 from tests.engines import ENDLESS, running, settings_for
 
 JUDGE = """package governor.judge

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from controller.policy.json import Json
+from controller.apis.json import Json
 
 _TIMEOUT_SECONDS = 120
 

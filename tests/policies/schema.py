@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 import jsonschema
 
-from controller.policy.json import Json
+from controller.apis.json import Json
 
 
 class Validator(Protocol):

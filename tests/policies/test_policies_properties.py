@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from controller.agents.identify import Agent
 from controller.apis.fieldpaths import ANY_ITEM, FieldPath, format_field_path, parse_field_path
+from controller.apis.json import Json
 from controller.apis.mandates import Mandate, Rule
 from controller.apis.requests import AdmissionRequest, Operation, Target, UserInfo
 from controller.changes.fields import Changes
 from controller.policy.document import build_document
-from controller.policy.json import Json
 from tests.policies.opa import Opa
 from tests.policies.restatement import Write, grants, leads_to, matches, nearest_miss
 from tests.policies.schema import Validator, published_schema

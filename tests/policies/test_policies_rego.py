@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from controller.policy.json import Json
+from controller.apis.json import Json
 from tests.policies.opa import Opa, members, texts
 from tests.policies.schema import published_schema
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.apis.json import Json
 from controller.changes.fields import Path, changed_fields
-from controller.policy.json import Json
 from tests.strategies import json_objects, json_values, two_versions
 
 pytestmark = pytest.mark.requirement("fail-closed.every-change-seen")

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.apis.json import Json
 from controller.cli.manifests import Manifest, ManifestError, read_manifests
 from controller.cli.strictyaml import StrictYamlError, read_yaml, resolve_scalar
-from controller.policy.json import Json
 from tests.strategies import json_objects, texts
 
 ALPHABET = st.sampled_from("ab:-?[]{},&*!|>'\"%@`#~ \n\t.0123456789xeE+_<=\\\u00e9\u2028\ufeff\x07")

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.admission.review import MalformedReviewError, read_json_object, read_review
+from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation
-from controller.policy.json import Json
 from tests.builders import UID, a_request, a_review, a_review_request
 from tests.strategies import json_objects, json_values, texts
 

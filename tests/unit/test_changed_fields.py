@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
+from controller.apis.json import Json
 from controller.changes.fields import MAX_FIELDS, SERVER_SET_METADATA, Changes, Path, changed_fields
-from controller.policy.json import Json
 
 pytestmark = pytest.mark.requirement("fail-closed.every-change-seen")
 

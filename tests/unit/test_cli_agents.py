@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from controller.agents.registry import Registry
+from controller.apis.json import Json
 from controller.apis.mandates import Subject
 from controller.cli.agents import UnknownAgentError, mandates_of, read_registry, user_of
 from controller.cli.manifests import Manifest, ManifestError, Place
-from controller.policy.json import Json
 from tests.builders import AGENT, a_mandate, a_registry
 
 SUBJECT: dict[str, Json] = {"kind": "ServiceAccount", "namespace": "team-data", "name": "migrator"}

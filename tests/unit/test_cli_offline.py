@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from controller.admission.review import read_request
+from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation, Target, UserInfo
 from controller.cli.kinds import Kinds, builtin_kinds, own_kinds
 from controller.cli.manifests import Manifest, ManifestError, Place
 from controller.cli.offline import Asker, Write, index_olds
-from controller.policy.json import Json
 from tests.builders import PERSON, a_person, a_request, a_review_request, a_user
 
 KINDS = Kinds.of(builtin_kinds(), own_kinds())

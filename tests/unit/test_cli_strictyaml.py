@@ -2,8 +2,8 @@
 
 import pytest
 
+from controller.apis.json import Json
 from controller.cli.strictyaml import MAX_DEPTH, StrictYamlError, read_yaml, resolve_scalar
-from controller.policy.json import Json
 
 
 def values(text: str) -> list[Json]:

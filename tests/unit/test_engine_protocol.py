@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.apis.json import Json
 from controller.clients.engine import protocol
 from controller.clients.engine.protocol import Reply
 from controller.clients.engine.supervisor import unit_result
@@ -22,7 +23,6 @@ from controller.policy.engine import (
     PolicyRejectedError,
     UnitResult,
 )
-from controller.policy.json import Json
 
 DIGEST = bytes(range(32))
 KNOWN = {DIGEST: ("a", "b")}

@@ -15,8 +15,8 @@ from controller.admission.explain import (
     word_warning,
 )
 from controller.admission.judge import Denied
+from controller.apis.json import Json
 from controller.policy.denials import Denial
-from controller.policy.json import Json
 from tests.builders import CHANGE, a_denial
 
 HOSTILE = [

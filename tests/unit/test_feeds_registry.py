@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from controller.agents.registry import InvalidMandate, Registry
+from controller.apis.json import Json
 from controller.apis.mandates import Mandate
 from controller.clients.kube.client import Object, Page, key_of
 from controller.clients.kube.errors import UnreachableError
@@ -22,7 +23,6 @@ from controller.feeds.registry import (
     read_mandate,
     usernames_in,
 )
-from controller.policy.json import Json
 
 
 @dataclass

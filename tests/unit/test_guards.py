@@ -10,11 +10,11 @@ from controller.agents.identify import (
     Unregistered,
 )
 from controller.apis.governance import Governance
+from controller.apis.json import Json
 from controller.apis.mandates import Enforcement, Mandate
 from controller.apis.requests import AdmissionRequest, Operation, Target
 from controller.policy.denials import Code, Denial
 from controller.policy.guards import PROTECTED_KINDS, Refused, check_guards, refuse_identity
-from controller.policy.json import Json
 from tests.builders import (
     AGENT,
     CONFIGMAPS,

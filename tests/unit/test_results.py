@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.apis.json import Json
 from controller.policy.denials import Denial
 from controller.policy.engine import Evaluation, UnitResult
-from controller.policy.json import Json
 from controller.policy.results import MAX_FINDINGS, MAX_TEXT, Judgement, read_results
 from tests.builders import DIGEST, a_finding, a_unit, an_evaluation
 from tests.strategies import json_values

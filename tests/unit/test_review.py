@@ -10,8 +10,8 @@ from controller.admission.review import (
     read_json_object,
     read_review,
 )
+from controller.apis.json import Json
 from controller.apis.requests import Operation, Target
-from controller.policy.json import Json
 from tests.builders import (
     CONFIGMAPS,
     DEPLOYMENTS,

@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from controller.admission.review import MAX_REVIEW_BYTES
 from controller.admission.reviewer import Reviewer
 from controller.agents.registry import Registry
+from controller.apis.json import Json
 from controller.apis.mandates import Enforcement
 from controller.apis.requests import Operation
 from controller.policy.engine import EngineTimeoutError, EngineUnavailableError
-from controller.policy.json import Json
 from tests.asgi import Answered, call
 from tests.builders import (
     CHANGE,

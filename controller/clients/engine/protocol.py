@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import orjson
 
+from controller.apis.json import Json
 from controller.policy.engine import (
     EngineError,
     EngineInputError,
@@ -22,7 +23,6 @@ from controller.policy.engine import (
     PolicyProblem,
     PolicyRejectedError,
 )
-from controller.policy.json import Json
 
 LOAD: Final = 0x01
 EVALUATE: Final = 0x02

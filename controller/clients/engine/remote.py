@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from controller.apis.json import Json
 from controller.policy.engine import (
     EngineError,
     EngineProtocolError,
@@ -26,7 +27,6 @@ from controller.policy.engine import (
     Evaluation,
     UnitResult,
 )
-from controller.policy.json import Json
 
 _ANSWERS: Final = ("deny", "warn")
 _QUERY: Final = {"provenance": "true", "strict-builtin-errors": "true"}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from controller.apis.json import Json
 from controller.clients.engine.backoff import Backoff
 from controller.clients.engine.child import Child, ChildLimits
 from controller.clients.engine.policyset import PolicySet
@@ -32,7 +33,6 @@ from controller.policy.engine import (
     Evaluation,
     UnitResult,
 )
-from controller.policy.json import Json
 
 log = structlog.get_logger(__name__)
 

@@ -12,10 +12,10 @@ from typing import TypeAlias, cast
 
 import orjson
 
+from controller.apis.json import Json
 from controller.clients.kube.errors import UnreachableError
 from controller.clients.kube.resources import Key, Resource
 from controller.clients.kube.transport import APPLY, MERGE, Query, Transport
-from controller.policy.json import Json
 
 FIELD_MANAGER = "governor"
 

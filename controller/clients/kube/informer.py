@@ -22,6 +22,7 @@ from typing import Generic, NoReturn, Protocol, TypeVar, cast
 import orjson
 import structlog
 
+from controller.apis.json import Json
 from controller.clients.kube.backoff import Backoff
 from controller.clients.kube.client import Object, Page, key_of
 from controller.clients.kube.errors import (
@@ -34,7 +35,6 @@ from controller.clients.kube.lines import lines
 from controller.clients.kube.resources import Key, Resource
 from controller.clients.kube.store import Change, Known, Store
 from controller.clients.kube.transport import Query
-from controller.policy.json import Json
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import aiohttp
 import orjson
 
+from controller.apis.json import Json
 from controller.clients.kube.connections import Connections
 from controller.clients.kube.errors import (
     InvalidError,
@@ -22,7 +23,6 @@ from controller.clients.kube.errors import (
     UnreachableError,
     error_from_answer,
 )
-from controller.policy.json import Json
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient
