@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
@@ -29,6 +30,10 @@ type unitSource struct {
 	Data                json.RawMessage   `json:"data"`
 	RegoVersion         string            `json:"regoVersion"` // v0 or v1
 	StrictBuiltinErrors bool              `json:"strictBuiltinErrors"`
+	// Answers are the paths of the sets that the query reads. At least one must be
+	// defined, and each that is must be a set: the query would find nothing in a
+	// misspelt or complete rule, and a policy that finds nothing grants.
+	Answers []string `json:"answers"`
 }
 
 // problem is one reason why a policy set is refused.
@@ -170,6 +175,9 @@ func (b *builder) compile(
 	if compiler.Failed() {
 		return nil, compiler.Errors
 	}
+	if err := checkAnswers(compiler, source.Answers); err != nil {
+		return nil, err
+	}
 	// Queries are ours, and in the current language, whatever the modules are in.
 	body, err := ast.ParseBodyWithOpts(source.Query, ast.ParserOptions{Capabilities: b.capabilities})
 	if err != nil {
@@ -193,6 +201,29 @@ func (b *builder) compile(
 		store:         store,
 		strict:        source.StrictBuiltinErrors,
 	}, nil
+}
+
+func checkAnswers(compiler *ast.Compiler, answers []string) error {
+	defined := len(answers) == 0
+	for _, answer := range answers {
+		ref, err := ast.ParseRef(answer)
+		if err != nil {
+			return fmt.Errorf("answers: %w", err)
+		}
+		for _, rule := range compiler.GetRulesWithPrefix(ref) {
+			defined = true
+			if rule.Head.RuleKind() != ast.MultiValue {
+				name := answer[strings.LastIndex(answer, ".")+1:]
+				return ast.Errors{ast.NewError(ast.TypeErr, rule.Location,
+					"%s must be a set: write `%s contains … if …`", answer, name)}
+			}
+		}
+	}
+	if !defined {
+		return fmt.Errorf("the policy defines none of %s: check its package and the names of its rules",
+			strings.Join(answers, ", "))
+	}
+	return nil
 }
 
 func storeOf(data json.RawMessage) (storage.Store, error) {

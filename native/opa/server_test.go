@@ -179,6 +179,10 @@ func TestSetsThatAreRefused(t *testing.T) {
 		"an unsafe query":     {unitOf("u", "x > 1", "package a\n"), "rego_unsafe_var_error"},
 		"a query with errors": {unitOf("u", "x :=", "package a\n"), "rego_parse_error"},
 		"an unknown version":  {v9, "regoVersion"},
+		"no answer defined":   {answering("package a\n\ndenny contains 1 if true\n"), "defines none of data.a.deny, data.a.warn"},
+		"a complete answer":   {answering("package a\n\ndeny := true if input.x\n"), "must be a set: write `deny contains"},
+		"an answer by key":    {answering("package a\n\ndeny[k] := 1 if some k in [1]\n"), "must be a set"},
+		"an answer with else": {answering("package a\n\nwarn contains 1\n\ndefault deny := false\n"), "must be a set"},
 		"data not an object":  {badData, "data: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -191,6 +195,19 @@ func TestSetsThatAreRefused(t *testing.T) {
 	f := startServer(t, defaults()).ask(kindLoad, 0, append(digestOf(1), `{"unitz": []}`...))
 	if f.kind != kindRejected {
 		t.Errorf("an unknown field was taken: kind %#x", f.kind)
+	}
+}
+
+func answering(module string) unitSource {
+	unit := unitOf("u", "x := 1", module)
+	unit.Answers = []string{"data.a.deny", "data.a.warn"}
+	return unit
+}
+
+func TestASetOfAnswersIsTaken(t *testing.T) {
+	f := startServer(t, defaults()).load(1, answering("package a\n\ndeny contains 1 if input.x\n"))
+	if f.kind != kindLoaded {
+		t.Errorf("kind %#x: %s", f.kind, f.payload)
 	}
 }
 

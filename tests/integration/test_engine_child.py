@@ -10,12 +10,14 @@ from typing import Any, cast
 
 import pytest
 
+from controller.clients.engine.bundle import read_policy_set
 from controller.clients.engine.child import ChildLimits
 from controller.clients.engine.supervisor import ChildEngine
 from controller.policy.engine import (
     EngineError,
     EngineInputError,
     EngineUnavailableError,
+    PolicyRejectedError,
 )
 from tests.engines import (
     ECHO,
@@ -200,3 +202,25 @@ def test_every_fault_says_whether_asking_again_helps() -> None:
         "EngineInputError": False,
         "PolicyRejectedError": False,
     }
+
+
+@pytest.mark.requirement("fail-closed.policy-answer")
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        pytest.param("package governor.denny", "defines none", id="a misspelt package"),
+        pytest.param("denny contains 1", "defines none", id="a misspelt rule"),
+        pytest.param("deny := true", "must be a set", id="a rule that is no set"),
+    ],
+)
+async def test_a_policy_in_which_nothing_would_be_found_is_refused(
+    opa_binary: Path, tmp_path: Path, source: str, problem: str
+) -> None:
+    """A policy that finds nothing grants: a misspelling must not become a grant."""
+    folder = tmp_path / "governor" / "limits"
+    folder.mkdir(parents=True)
+    package = source if source.startswith("package") else f"package governor.limits\n\n{source}"
+    (folder / "limits.rego").write_text(f"{package}\n")
+    with pytest.raises(PolicyRejectedError, match=problem):
+        async with running(settings_for(opa_binary), read_policy_set(tmp_path)):
+            pass

@@ -33,6 +33,7 @@ def test_the_digest_is_of_the_canonical_json() -> None:
                 "name": "governor.echo",
                 "query": one.units[0].query,
                 "regoVersion": "v1",
+                "answers": [],
                 "strictBuiltinErrors": True,
             }
         ],

@@ -69,6 +69,7 @@ def _unit(directory: Path, root: Path, library: tuple[Module, ...]) -> Unit:
         name=f"governor.{directory.name}",
         query=unit_query(directory.name),
         modules=own + library,
+        answers=tuple(f"data.governor.{directory.name}.{answer}" for answer in _ANSWERS),
     )
 
 

@@ -54,6 +54,9 @@ class Unit:
     strict_builtin_errors: bool = True
     """Whether a builtin's error is the unit's error; otherwise it is undefined."""
     rego_version: Literal["v0", "v1"] = "v1"
+    answers: tuple[str, ...] = ()
+    """The sets that the query reads, e.g. `data.governor.permissions.deny`. One that is defined
+    must be a set, and one must be defined: a policy in which nothing is found grants."""
 
     def __post_init__(self) -> None:
         for module in self.modules:
@@ -114,6 +117,7 @@ def _unit_document(unit: Unit) -> dict[str, object]:
         "data": orjson.Fragment(unit.data),
         "strictBuiltinErrors": unit.strict_builtin_errors,
         "regoVersion": unit.rego_version,
+        "answers": list(unit.answers),
     }
 
 
