@@ -41,7 +41,7 @@ async def run_webhook(settings: WebhookSettings) -> None:
         )
         app = WebhookApp(
             reviewer=build_reviewer(engine, settings),
-            registry=feed.current,
+            registries=feed,
             readiness=lambda: _what_is_missing(feed, engine),
         )
         server = build_server(app, _tls(certificates))
@@ -83,8 +83,7 @@ async def run_reconcile(settings: ReconcileSettings) -> None:
 
 
 def _what_is_missing(feed: RegistryFeed, engine: ChildEngine) -> tuple[str, ...]:
-    parts = {"mandates": feed.current() is not None, "engine": engine.is_ready}
-    return tuple(name for name, is_ready in parts.items() if not is_ready)
+    return (*feed.missing(), *(() if engine.is_ready else ("engine: is not running",)))
 
 
 def _tls(certificates: CertificateFeed) -> ssl.SSLContext:

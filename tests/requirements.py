@@ -95,6 +95,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "Until the mandates are known, every write is answered with 503 and `Retry-After`.",
     ),
     Requirement(
+        "fail-closed.lagging-watch",
+        "A caller whom the watch does not know is looked up at the API server before it passes "
+        "for somebody who is not governed; where that fails, it is postponed.",
+    ),
+    Requirement(
         "fail-closed.registration",
         "Every write of every subject is registered for review with failure policy `Fail`; "
         "Governor's own identity is not.",

@@ -9,7 +9,7 @@ every failure here fails closed.
 import traceback
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import orjson
 import structlog
@@ -23,9 +23,8 @@ from controller.admission.review import MAX_REVIEW_BYTES, MalformedReviewError, 
 from controller.admission.reviewer import Reviewer
 from controller.agents.registry import Registry
 from controller.apis.requests import AdmissionRequest
+from controller.clients.kube.errors import KubeError
 
-RegistrySource: TypeAlias = Callable[[], Registry | None]
-"""The mandates of the moment; None until they are first known."""
 Readiness: TypeAlias = Callable[[], tuple[str, ...]]
 """What is not ready, by name; empty when all is."""
 
@@ -34,15 +33,29 @@ _RETRY = [*_JSON, (b"retry-after", b"1")]
 _log = structlog.stdlib.get_logger("governor.webhook")
 
 
+class Registries(Protocol):
+    """Where the mandates of the moment are known."""
+
+    def current(self) -> Registry | None:
+        """As far as the watch has brought them; None until they are first known."""
+        ...
+
+    async def fetch(self) -> Registry | None:
+        """As the API server holds them now; None while that is unreadable.
+
+        Raises:
+            KubeError: the API server could not be asked.
+        """
+        ...
+
+
 class WebhookApp(FastAPI):
     """Answers the API server."""
 
-    def __init__(
-        self, *, reviewer: Reviewer, registry: RegistrySource, readiness: Readiness
-    ) -> None:
+    def __init__(self, *, reviewer: Reviewer, registries: Registries, readiness: Readiness) -> None:
         super().__init__(title="Governor webhook", openapi_url=None)
         self._reviewer = reviewer
-        self._registry = registry
+        self._registries = registries
         self._readiness = readiness
         self.add_api_route("/healthz", _is_alive, methods=["GET"])
         self.add_api_route("/readyz", self._is_ready, methods=["GET"])
@@ -75,9 +88,26 @@ class WebhookApp(FastAPI):
             return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, "governor failed; its log says where")
 
     async def _judge(self, request: AdmissionRequest) -> Outcome:
-        registry = self._registry()
+        registry = self._registries.current()
         if registry is None:
             return Postponed("", "the mandates are not known yet")
+        outcome = await self._reviewer.review(request, registry)
+        if isinstance(outcome, Granted) and outcome.mandate is None:
+            return await self._judge_stranger(request)
+        return outcome
+
+    async def _judge_stranger(self, request: AdmissionRequest) -> Outcome:
+        """The registration selects agents only: a stranger may be an agent of a new mandate.
+
+        The API server can know the registration before our watch brings the mandate
+        that it was made for; granting meanwhile would let the agent's first writes through.
+        """
+        try:
+            registry = await self._registries.fetch()
+        except KubeError as error:
+            return Postponed("", f"the API server does not say who this is: {error}")
+        if registry is None:
+            return Postponed("", "the mandates cannot be read")
         return await self._reviewer.review(request, registry)
 
     async def _is_ready(self) -> JSONResponse:

@@ -34,6 +34,7 @@ from tests.builders import (
     a_user,
     an_object,
 )
+from tests.fakes.registries import ScriptedRegistries
 from webhooks.app import WebhookApp
 
 Responses: TypeAlias = Mapping[str, dict[str, Any]]
@@ -201,7 +202,9 @@ async def _ask_webhook(binary: Path, policies: Path) -> Responses:
             mint_change=lambda: CHANGE,
             timeout_seconds=20.0,
         )
-        app = WebhookApp(reviewer=reviewer, registry=lambda: registry, readiness=lambda: ())
+        app = WebhookApp(
+            reviewer=reviewer, registries=ScriptedRegistries(registry), readiness=lambda: ()
+        )
         return {name: await _post(app, review) for name, (review, _, _) in CASES.items()}
     finally:
         await engine.stop()

@@ -16,6 +16,7 @@ from controller.agents.registry import Registry
 from controller.apis.json import Json
 from controller.apis.mandates import Enforcement
 from controller.apis.requests import Operation
+from controller.clients.kube.errors import UnreachableError
 from controller.policy.engine import EngineTimeoutError, EngineUnavailableError
 from tests.asgi import Answered, call
 from tests.builders import (
@@ -34,6 +35,7 @@ from tests.builders import (
     an_object,
 )
 from tests.fakes.engine import Answer, ScriptedEngine
+from tests.fakes.registries import ScriptedRegistries
 from tests.strategies import json_objects, json_values
 from webhooks.app import WebhookApp
 
@@ -47,6 +49,7 @@ def an_app(
     registry: Registry | None = None,
     missing: tuple[str, ...] = (),
     is_known: bool = True,
+    registries: ScriptedRegistries | None = None,
 ) -> WebhookApp:
     """The application in front of a scripted engine; its mandate is the agent's."""
     reviewer = Reviewer(
@@ -56,7 +59,11 @@ def an_app(
         timeout_seconds=1.0,
     )
     known = (registry or a_registry(a_mandate())) if is_known else None
-    return WebhookApp(reviewer=reviewer, registry=lambda: known, readiness=lambda: missing)
+    return WebhookApp(
+        reviewer=reviewer,
+        registries=registries or ScriptedRegistries(known),
+        readiness=lambda: missing,
+    )
 
 
 def is_a_grant(answered: Answered) -> bool:
@@ -237,13 +244,36 @@ async def test_a_fault_that_nobody_foresaw_refuses_and_says_where_not_what(
 
 @pytest.mark.requirement("fail-closed.internal-fault")
 async def test_a_registry_that_cannot_be_read_refuses() -> None:
-    def broken() -> Registry:
-        raise RuntimeError("no registry")
+    class Broken(ScriptedRegistries):
+        def current(self) -> Registry | None:
+            raise RuntimeError("no registry")
 
-    engine = ScriptedEngine.answering(an_evaluation())
-    reviewer = Reviewer(engine, lambda: 0, lambda: CHANGE, 1.0)
-    app = WebhookApp(reviewer=reviewer, registry=broken, readiness=lambda: ())
+    app = an_app(registries=Broken(None))
     assert_refused(await call(app, body=PERSONS_REVIEW), 500, "governor failed")
+
+
+@pytest.mark.requirement("fail-closed.lagging-watch")
+async def test_the_agent_of_a_mandate_that_the_watch_has_not_brought_is_judged() -> None:
+    registries = ScriptedRegistries(a_registry(), stored=a_registry(a_mandate()))
+    denied = await call(
+        an_app(an_evaluation(a_unit(a_finding())), registries=registries), body=a_review()
+    )
+    assert denied.document["response"]["allowed"] is False
+    assert registries.fetches == 1
+
+
+@pytest.mark.requirement("fail-closed.lagging-watch")
+async def test_a_stranger_is_postponed_while_the_api_server_cannot_say_who_it_is() -> None:
+    registries = ScriptedRegistries(a_registry(), stored=UnreachableError("connection refused"))
+    assert_refused(
+        await call(an_app(registries=registries), body=a_review()), 503, "connection refused"
+    )
+
+
+async def test_a_known_agent_costs_no_question_to_the_api_server() -> None:
+    registries = ScriptedRegistries(a_registry(a_mandate()))
+    await call(an_app(an_evaluation(a_unit()), registries=registries), body=a_review())
+    assert registries.fetches == 0
 
 
 @pytest.mark.parametrize(

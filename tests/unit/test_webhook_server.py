@@ -18,6 +18,7 @@ from controller.admission.reviewer import Reviewer
 from controller.clients.certificates import Authority, Validity
 from tests.builders import CHANGE, UID, a_mandate, a_registry, a_review, an_evaluation
 from tests.fakes.engine import ScriptedEngine
+from tests.fakes.registries import ScriptedRegistries
 from webhooks.app import WebhookApp
 from webhooks.server import WebhookServer, build_server, listen
 
@@ -64,7 +65,9 @@ async def running(engine: ScriptedEngine, trust: Trust) -> AsyncGenerator[Runnin
     """Serve the application on a free port for as long as the block lasts."""
     reviewer = Reviewer(engine, lambda: 1_795_512_615_000_000_000, lambda: CHANGE, 1.0)
     registry = a_registry(a_mandate())
-    app = WebhookApp(reviewer=reviewer, registry=lambda: registry, readiness=lambda: ())
+    app = WebhookApp(
+        reviewer=reviewer, registries=ScriptedRegistries(registry), readiness=lambda: ()
+    )
     server = build_server(app, trust.server)
     with listen("127.0.0.1", 0) as sock:
         port: int = sock.getsockname()[1]
