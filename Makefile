@@ -45,8 +45,9 @@ run: setup ## the tour, on a real control plane; it stays up until ^C (TOUR=exit
 	@$(PYTHON_HERE) -m tour $(if $(filter exit,$(TOUR)),--exit)
 
 .PHONY: test
-test: setup ## all tests (ARGS=… for pytest)
-	@$(PYTHON_HERE) -m pytest --session-timeout=$(TEST_SECONDS) $(ARGS)
+test: setup ## all tests, under coverage, which `make verify` reads (ARGS=… for pytest)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --session-timeout=$(TEST_SECONDS) $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(ENVIRONMENT) $(OPA) ## the tests that need no control plane

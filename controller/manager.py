@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from controller.clients.engine.supervisor import ChildEngine
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.feeds.certificates import CertificateFeed, CertificatePolicy
 from controller.feeds.registry import RegistryFeed
-from controller.judging import build_reviewer, running_engine
+from controller.judging import RunningEngine, build_reviewer, running_engine
 from controller.registration.subject import Target, UrlEndpoint
 from controller.settings import ReconcileSettings, WebhookSettings
 from reconcilers.registration import RegistrationLoop, RegistrationSettings
@@ -82,7 +81,7 @@ async def run_reconcile(settings: ReconcileSettings) -> None:
                 task.cancel()
 
 
-def _what_is_missing(feed: RegistryFeed, engine: ChildEngine) -> tuple[str, ...]:
+def _what_is_missing(feed: RegistryFeed, engine: RunningEngine) -> tuple[str, ...]:
     return (*feed.missing(), *(() if engine.is_ready else ("engine: is not running",)))
 
 

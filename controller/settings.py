@@ -10,7 +10,7 @@ from shutil import which
 from sys import executable
 from typing import Any, Final
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -55,7 +55,10 @@ class EngineSettings(_ProcessSettings):
     opa_binary: Path | None = None
     """The engine's binary; by default `governor-opa` beside Python, or on the PATH."""
     opa_url: str | None = None
-    """A remote OPA server in place of the child process."""
+    """A remote OPA server in place of the child process, which then loads the policies itself:
+    a bundle with a revision, holding every unit of `policies`."""
+    opa_token: SecretStr | None = None
+    """The bearer token for that server."""
     engine_timeout_seconds: float = Field(default=2.0, gt=0, le=20)
     """For one evaluation."""
 

@@ -70,7 +70,8 @@ def _line(denial: Denial) -> str:
     parts += [
         f"{label} {_value(value)}"
         for label, value in (
-            ("limit", denial.limit),
+            # What a list grants is in the message already, in words.
+            ("limit", None if isinstance(denial.limit, list) else denial.limit),
             ("remaining", denial.remaining),
             ("would pass:", denial.passes),
         )

@@ -5,10 +5,10 @@ Parses and hands over; what a subcommand does is in its own module or wired in
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvloop
@@ -18,13 +18,13 @@ from controller import manager
 from controller.cli.check import check
 from controller.clients.certificates import CertificateError
 from controller.clients.engine.policyset import PolicySourceError
+from controller.clients.engine.remote import RemoteSettingsError
 from controller.clients.kube.config import KubeConfigError
 from controller.logs import log_as_json
 from controller.policy.engine import EngineError
 from controller.settings import ReconcileSettings, WebhookSettings
 
 app = typer.Typer(
-    help="Lets AI agents change Kubernetes, within their mandates.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -37,6 +37,7 @@ CANNOT_START = (
     KubeConfigError,
     OSError,
     PolicySourceError,
+    RemoteSettingsError,
 )
 """What an operator can mend: told in a sentence, without a traceback."""
 
@@ -46,22 +47,31 @@ Certificates = Annotated[
 ]
 
 
+@app.callback()
+def prepare() -> None:
+    """Lets AI agents change Kubernetes, within their mandates."""
+    log_as_json()
+
+
 @app.command()
 def webhook(
     kubeconfig: Kubeconfig,
     certificates: Certificates,
-    policies: Annotated[Path, typer.Option(help="Directory of Rego policies.")] = Path("policies"),
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 9443,
+    policies: Annotated[
+        Path | None, typer.Option(help="Directory of Rego policies.", show_default="policies")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0: a free one.", show_default="9443")
+    ] = None,
 ) -> None:
     """Answer the API server: judge every write of an agent."""
     with _told_in_a_sentence():
+        given = {"policies": policies, "host": host, "port": port}
         settings = WebhookSettings(
-            kubeconfig=kubeconfig,
-            certificates=certificates,
-            policies=policies,
-            host=host,
-            port=port,
+            kubeconfig=kubeconfig, certificates=certificates, **_present(given)
         )
         uvloop.run(manager.run_webhook(settings))
 
@@ -80,9 +90,13 @@ def reconcile(
         asyncio.run(manager.run_reconcile(settings))
 
 
+def _present(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that were given: the environment is asked for the others."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 @contextmanager
 def _told_in_a_sentence() -> Generator[None, None, None]:
-    log_as_json()
     try:
         yield
     except ValidationError as error:

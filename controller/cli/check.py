@@ -28,7 +28,7 @@ from controller.cli.manifests import STDIN, Manifest, ManifestError, ReadStdin, 
 from controller.cli.offline import Asker, Write, index_olds
 from controller.cli.verdicts import UNRECORDED, Judged, as_json, as_text, exit_status, printable
 from controller.clients.engine.policyset import PolicySourceError
-from controller.judging import build_reviewer, running_engine
+from controller.judging import build_reviewer, running_child
 from controller.policy.engine import EngineError
 from controller.settings import EngineSettings
 
@@ -205,7 +205,7 @@ def _ask_all(asker: Asker, manifests: Sequence[Manifest]) -> list[Write]:
 async def _judge_with_own_engine(
     writes: Sequence[Write], registry: Registry, settings: EngineSettings
 ) -> list[Judged]:
-    async with running_engine(settings) as engine:
+    async with running_child(settings) as engine:
         reviewer = build_reviewer(engine, settings, mint_change=lambda: UNRECORDED)
         return await judge(writes, registry, reviewer)
 

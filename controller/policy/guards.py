@@ -70,8 +70,8 @@ def refuse_identity(identity: Refused) -> Denial:
         case Contested():
             return Denial(
                 Code.SUBJECT_CONFLICT,
-                f"{identity.username} is a subject of several Mandates; "
-                "an administrator must leave it in one",
+                f"{identity.username} is a subject of several Mandates: "
+                f"{', '.join(identity.mandates)}; an administrator must leave it in one",
                 rule="One subject, one mandate",
                 asked=identity.username,
                 limit=[*identity.mandates],

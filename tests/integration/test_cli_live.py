@@ -414,7 +414,14 @@ def test_an_update_is_asked_and_changes_as_the_api_server_says(live: Live) -> No
     collection = f"/apis/apps/v1/namespaces/{live.namespace}/deployments"
     created = live.user.call("POST", collection, a_deployment(name="web"))
     assert created.status == 201, created.text
-    stored = cast("dict[str, Json]", live.user.call("GET", f"{collection}/web").json)
+
+    def stored_by_all() -> "dict[str, Json] | None":
+        """Its controller annotates it; a version in between would differ from what is sent."""
+        found = cast("dict[str, Json]", live.user.call("GET", f"{collection}/web").json)
+        return found if "annotations" in cast("dict[str, Json]", found["metadata"]) else None
+
+    stored = eventually(stored_by_all, "the controller has annotated the Deployment")
+    assert stored is not None
     spec = cast("dict[str, Json]", stored["spec"])
     new: dict[str, Json] = {
         **stored,

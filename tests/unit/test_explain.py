@@ -58,7 +58,7 @@ def test_a_denial_reads_as_one_line_and_then_as_json() -> None:
     )
     assert word_denial(denied(denial)) == (
         "governor: denied [name-not-granted] metadata.name: no rule grants configmaps named root; "
-        'limit ["settings-*"]; would pass: settings-root. Final: do not retry unchanged. '
+        "would pass: settings-root. Final: do not retry unchanged. "
         f"change={CHANGE} "
         '{"code":"name-not-granted","rule":"Name not granted","field":"metadata.name",'
         '"asked":"root","limit":["settings-*"],"remaining":null,"passes":"settings-root",'

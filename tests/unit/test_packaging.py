@@ -12,8 +12,8 @@ import pytest
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:root\b|home/(?!me\b)\w|work\b|Users/\w)[/\w.-]*")
 """A path of somebody's own machine: nobody else has it. `/home/me` is nobody's: examples use it."""
 
-EXAMPLES_OF_MACHINE_PATHS = {"tests/unit/test_packaging.py"}
-"""This file has to name what it looks for."""
+EXAMPLES_OF_MACHINE_PATHS = {"tests/unit/test_packaging.py", "tests/unit/test_cold.py"}
+"""They have to name what they are about."""
 
 
 @pytest.fixture(scope="module")

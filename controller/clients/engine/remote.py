@@ -86,6 +86,11 @@ class RemoteEngine:
         """Close the session."""
         await self._exit.aclose()
 
+    @property
+    def is_ready(self) -> bool:
+        """Always: nothing is known of it between evaluations, and each refuses by itself."""
+        return True
+
     async def evaluate(
         self, document: Mapping[str, Json], *, now_ns: int, timeout_seconds: float
     ) -> Evaluation:
