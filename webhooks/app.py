@@ -66,6 +66,8 @@ class WebhookApp(FastAPI):
             await super().__call__(scope, receive, send)
             return
         status, headers, body = await self._validate(scope, receive)
+        # Without its length uvicorn would send it in chunks.
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
