@@ -57,7 +57,10 @@ def shown(text: str, length: int) -> str:
     That is control, format and separator characters. One that was cut ends in
     an ellipsis.
     """
-    return "".join(letter if letter.isprintable() else "�" for letter in _cut(text, length))
+    beginning = _cut(text, length)
+    if beginning.isprintable():  # most texts are, and this is the cheap way to know
+        return beginning
+    return "".join(letter if letter.isprintable() else "�" for letter in beginning)
 
 
 def _cut(text: str, length: int) -> str:
