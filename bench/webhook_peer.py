@@ -17,7 +17,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from bench.parts import UID, Bench, Tally, benchmark_registry
-from controller.judging import running_engine
+from controller.judging import running_child
 from controller.logs import log_as_json
 from controller.settings import EngineSettings
 from webhooks.server import build_server, listen
@@ -68,7 +68,7 @@ async def serve(port: int, certificate: Path, policies: Path | None) -> None:
         await _serve(Peer(), port, certificate)
         return
     log_as_json()
-    async with running_engine(EngineSettings(policies=policies)) as engine:
+    async with running_child(EngineSettings(policies=policies)) as engine:
         await _serve(Peer(Bench(engine, benchmark_registry())), port, certificate)
 
 
