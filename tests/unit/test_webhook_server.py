@@ -13,9 +13,13 @@ from typing import Any
 
 import orjson
 import pytest
+import uvloop
+from typer.testing import CliRunner
 
 from controller.admission.reviewer import Reviewer
+from controller.cli.app import app
 from controller.clients.certificates import Authority, Validity
+from controller.settings import WebhookSettings
 from tests.builders import CHANGE, UID, a_mandate, a_registry, a_review, an_evaluation
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.registries import ScriptedRegistries
@@ -212,3 +216,18 @@ def test_no_packet_of_an_answer_waits_for_an_acknowledgement() -> None:
         with accepted:
             asker.close()
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_command_serves_on_uvloop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def run_webhook(_: WebhookSettings) -> None:
+        loops.append(asyncio.get_running_loop())
+
+    monkeypatch.setattr("controller.manager.run_webhook", run_webhook)
+    # It would log to the runner's standard error for the rest of this process.
+    monkeypatch.setattr("controller.cli.app.log_as_json", lambda: None)
+    options = ["--kubeconfig", str(tmp_path / "none"), "--certificates", str(tmp_path)]
+    result = CliRunner().invoke(app, ["webhook", *options])
+    assert result.exit_code == 0, result.output
+    assert [type(loop) for loop in loops] == [uvloop.Loop]
