@@ -143,6 +143,7 @@ def _run_unit_tests(root: Path, data: Path) -> Result:
 def measure(data: Iterable[Path], *, root: Path, origin: str) -> Result:
     """Add up coverage data, and hold the share of branches taken against what is asked."""
     combined, report = root / ".make" / "coverage", root / ".make" / "coverage.json"
+    combined.unlink(missing_ok=True)  # coverage would add to what is there
     coverage = [sys.executable, "-m", "coverage"]
     file, only = f"--data-file={combined}", "--include=controller/*"
     for arguments in (
