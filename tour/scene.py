@@ -4,13 +4,14 @@ Everything is started as a user would start it: `governor` from the command
 line, manifests through kubectl. It judges nothing; the steps do.
 """
 
-import sys
+import os
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from native.components import Binaries, Options
+from native.build import control_plane_binaries
+from native.components import Options
 from native.controlplane import ControlPlane
 from native.kubectl import Completed
 from tour.governor import start_governor
@@ -35,12 +36,14 @@ class Scene:
 @contextmanager
 def set_scene(directory: Path, *, say: Callable[[str], None]) -> Generator[Scene, None, None]:
     """Boot all of it, and take all of it down at the end."""
-    commands = Path(sys.executable).parent
+    binaries = control_plane_binaries(os.environ)
+    if binaries is None:
+        raise SystemExit("governor-kubernetes is not built: run `make setup`")
     with ExitStack() as stack:
         say("booting etcd, kube-apiserver, kube-controller-manager and kube-scheduler")
-        binaries = Binaries.single(commands / "governor-kubernetes")
+        options = Options(components=binaries.components())
         plane = stack.enter_context(
-            ControlPlane.start(directory / "cluster", binaries=binaries, options=Options())
+            ControlPlane.start(directory / "cluster", binaries=binaries, options=options)
         )
         say("installing the CRDs and what the administrator prepares")
         for folder in (REPOSITORY / "manifests" / "crds", MANIFESTS / "cluster.yaml"):

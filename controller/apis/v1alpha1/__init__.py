@@ -1,1 +1,1 @@
-"""apis/v1alpha1."""
+"""The API `governor.dev/v1alpha1` as it is on the wire, and its conversion to core types."""
