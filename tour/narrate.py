@@ -9,7 +9,7 @@ from native.kubectl import Completed
 from tour.scene import MANIFESTS, Scene
 from tour.steps import Actor, Step
 
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 
 

@@ -30,7 +30,7 @@ class Step:
     shows: str = ""
     """What that reading must contain."""
     settles: bool = False
-    """The command is repeated until it comes out as expected, or five seconds have passed:
+    """The command is repeated until it comes out as expected, or twenty seconds have passed:
     for the first write after a change of the mandate, which webhooks see by watching."""
 
 
