@@ -34,6 +34,8 @@ type unitSource struct {
 	// defined, and each that is must be a set: the query would find nothing in a
 	// misspelt or complete rule, and a policy that finds nothing grants.
 	Answers []string `json:"answers"`
+	// Packages says, by path, which package a module must be in, or below.
+	Packages map[string]string `json:"packages"`
 }
 
 // problem is one reason why a policy set is refused.
@@ -115,6 +117,9 @@ func (b *builder) unit(source *unitSource) (compiled *unit, problems []problem) 
 	}
 	modules, err := b.parse(source.Modules, version)
 	if err != nil {
+		return nil, problemsOf(source.Name, err)
+	}
+	if err := checkPackages(modules, source.Packages); err != nil {
 		return nil, problemsOf(source.Name, err)
 	}
 	compiled, err = b.compile(source, modules, version)
@@ -201,6 +206,24 @@ func (b *builder) compile(
 		store:         store,
 		strict:        source.StrictBuiltinErrors,
 	}, nil
+}
+
+func checkPackages(modules map[string]*ast.Module, packages map[string]string) error {
+	var failed ast.Errors
+	for _, path := range util.KeysSorted(packages) {
+		module, ok := modules[path]
+		if !ok {
+			return fmt.Errorf("packages: there is no module %s", path)
+		}
+		if want, is := packages[path], module.Package.Path.String(); !strings.HasPrefix(is+".", want+".") {
+			failed = append(failed, ast.NewError(ast.TypeErr, module.Package.Location,
+				"the package must be %s, as its directory says", strings.TrimPrefix(want, "data.")))
+		}
+	}
+	if len(failed) > 0 {
+		return failed
+	}
+	return nil
 }
 
 func checkAnswers(compiler *ast.Compiler, answers []string) error {

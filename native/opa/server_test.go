@@ -179,6 +179,8 @@ func TestSetsThatAreRefused(t *testing.T) {
 		"an unsafe query":     {unitOf("u", "x > 1", "package a\n"), "rego_unsafe_var_error"},
 		"a query with errors": {unitOf("u", "x :=", "package a\n"), "rego_parse_error"},
 		"an unknown version":  {v9, "regoVersion"},
+		"another package":     {placed("package b\n"), `"file":"u.rego","row":1`},
+		"a similar package":   {placed("package ab\n"), "the package must be a"},
 		"no answer defined":   {answering("package a\n\ndenny contains 1 if true\n"), "defines none of data.a.deny, data.a.warn"},
 		"a complete answer":   {answering("package a\n\ndeny := true if input.x\n"), "must be a set: write `deny contains"},
 		"an answer by key":    {answering("package a\n\ndeny[k] := 1 if some k in [1]\n"), "must be a set"},
@@ -202,6 +204,22 @@ func answering(module string) unitSource {
 	unit := unitOf("u", "x := 1", module)
 	unit.Answers = []string{"data.a.deny", "data.a.warn"}
 	return unit
+}
+
+func placed(module string) unitSource {
+	unit := unitOf("u", "x := 1", module)
+	unit.Packages = map[string]string{}
+	for path := range unit.Modules {
+		unit.Packages[path] = "data.a"
+	}
+	return unit
+}
+
+func TestAPackageBelowTheOneThatIsAskedForIsTaken(t *testing.T) {
+	f := startServer(t, defaults()).load(1, placed("package a.b\n"))
+	if f.kind != kindLoaded {
+		t.Errorf("kind %#x: %s", f.kind, f.payload)
+	}
 }
 
 func TestASetOfAnswersIsTaken(t *testing.T) {

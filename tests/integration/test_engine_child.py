@@ -208,7 +208,7 @@ def test_every_fault_says_whether_asking_again_helps() -> None:
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        pytest.param("package governor.denny", "defines none", id="a misspelt package"),
+        pytest.param("package governor.denny", "must be governor.limits", id="another package"),
         pytest.param("denny contains 1", "defines none", id="a misspelt rule"),
         pytest.param("deny := true", "must be a set", id="a rule that is no set"),
     ],
@@ -222,5 +222,21 @@ async def test_a_policy_in_which_nothing_would_be_found_is_refused(
     package = source if source.startswith("package") else f"package governor.limits\n\n{source}"
     (folder / "limits.rego").write_text(f"{package}\n")
     with pytest.raises(PolicyRejectedError, match=problem):
+        async with running(settings_for(opa_binary), read_policy_set(tmp_path)):
+            pass
+
+
+@pytest.mark.requirement("fail-closed.policy-answer")
+async def test_a_library_that_speaks_for_a_policy_is_refused(
+    opa_binary: Path, tmp_path: Path
+) -> None:
+    """It is compiled into each policy: with its package it could grant what that one denies."""
+    for name, source in {
+        "limits": "package governor.limits\n\ndeny contains 1 if not granted\n",
+        "lib/granting": "package governor.limits\n\ngranted if true\n",
+    }.items():
+        (folder := tmp_path / "governor" / name).mkdir(parents=True)
+        (folder / "it.rego").write_text(source)
+    with pytest.raises(PolicyRejectedError, match=r"must be governor\.lib"):
         async with running(settings_for(opa_binary), read_policy_set(tmp_path)):
             pass

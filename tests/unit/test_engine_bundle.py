@@ -44,10 +44,23 @@ def test_tests_and_other_files_are_not_loaded(tmp_path: Path) -> None:
         "governor/a/a_test.rego",
         "governor/a/README.md",
         "governor/lib/x_test.rego",
-        "governor/notes.rego",
-        "elsewhere/e.rego",
+        "notes_test.rego",
     )
     assert paths_of(tmp_path) == {"governor.a": ["governor/a/a.rego"]}
+
+
+@pytest.mark.requirement("fail-closed.policy-answer")
+@pytest.mark.parametrize("stray", ["governor/stray.rego", "stray.rego", "elsewhere/stray.rego"])
+def test_a_policy_where_nobody_would_ask_it_is_refused(tmp_path: Path, stray: str) -> None:
+    write(tmp_path, "governor/a/a.rego", stray)
+    with pytest.raises(PolicySourceError, match=r"stray\.rego is in no policy's directory"):
+        read_policy_set(tmp_path)
+
+
+def test_a_module_must_be_in_the_package_of_its_directory(tmp_path: Path) -> None:
+    write(tmp_path, "governor/a/deeper/a.rego", "governor/lib/x.rego")
+    (unit,) = read_policy_set(tmp_path).units
+    assert [module.package for module in unit.modules] == ["data.governor.a", "data.governor.lib"]
 
 
 def test_a_unit_is_asked_for_all_that_it_may_answer(tmp_path: Path) -> None:

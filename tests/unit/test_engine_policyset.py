@@ -34,6 +34,7 @@ def test_the_digest_is_of_the_canonical_json() -> None:
                 "query": one.units[0].query,
                 "regoVersion": "v1",
                 "answers": [],
+                "packages": {},
                 "strictBuiltinErrors": True,
             }
         ],

@@ -38,6 +38,7 @@ def read_policy_set(root: Path) -> PolicySet:
     directories = sorted(
         path for path in _entries(home) if path.is_dir() and not path.name.startswith(".")
     )
+    _refuse_strays(root, directories)
     library = tuple(
         module
         for directory in directories
@@ -73,6 +74,16 @@ def _unit(directory: Path, root: Path, library: tuple[Module, ...]) -> Unit:
     )
 
 
+def _refuse_strays(root: Path, directories: list[Path]) -> None:
+    """A policy where nobody looks for it would be believed to be in force."""
+    for path in _rego_files(root):
+        if not any(path.is_relative_to(directory) for directory in directories):
+            raise PolicySourceError(
+                f"{path} is in no policy's directory, so it would not be asked: "
+                f"move it to {root / 'governor'}/<name>/"
+            )
+
+
 def unit_query(name: str) -> str:
     """Ask for all that a unit may answer; a rule that it lacks gives nothing."""
     return "; ".join(
@@ -81,8 +92,11 @@ def unit_query(name: str) -> str:
 
 
 def _modules(directory: Path, root: Path) -> tuple[Module, ...]:
+    # Else a file of one policy, or of the library, could speak for another.
+    package = f"data.governor.{directory.name}"
     return tuple(
-        Module(path.relative_to(root).as_posix(), _source(path)) for path in _rego_files(directory)
+        Module(path.relative_to(root).as_posix(), _source(path), package)
+        for path in _rego_files(directory)
     )
 
 

@@ -27,6 +27,8 @@ class Module:
 
     path: str
     source: str
+    package: str = ""
+    """The package that it must be in, or below, e.g. `data.governor.lib`; empty: any."""
 
     @property
     def size(self) -> int:
@@ -118,6 +120,7 @@ def _unit_document(unit: Unit) -> dict[str, object]:
         "strictBuiltinErrors": unit.strict_builtin_errors,
         "regoVersion": unit.rego_version,
         "answers": list(unit.answers),
+        "packages": {module.path: module.package for module in unit.modules if module.package},
     }
 
 
