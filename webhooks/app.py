@@ -19,11 +19,12 @@ from starlette.types import Receive, Scope, Send
 
 from controller.admission.answer import write_answer, write_malformed
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
-from controller.admission.review import MAX_REVIEW_BYTES, MalformedReviewError, read_review
+from controller.admission.review import MalformedReviewError, read_review
 from controller.admission.reviewer import Reviewer
 from controller.agents.registry import Registry
 from controller.apis.requests import AdmissionRequest
 from controller.clients.kube.errors import KubeError
+from webhooks.intake import Intake, RefusedTransportError, refuse_size
 
 Readiness: TypeAlias = Callable[[], tuple[str, ...]]
 """What is not ready, by name; empty when all is."""
@@ -57,6 +58,7 @@ class WebhookApp(FastAPI):
         self._reviewer = reviewer
         self._registries = registries
         self._readiness = readiness
+        self._intake = Intake()
         self.add_api_route("/healthz", _is_alive, methods=["GET"])
         self.add_api_route("/readyz", self._is_ready, methods=["GET"])
 
@@ -75,13 +77,13 @@ class WebhookApp(FastAPI):
         uid = ""
         try:
             _refuse_transport(scope)
-            request = read_review(await _read_body(receive))
+            request = read_review(await self._intake.read(receive))
             uid = request.uid
             outcome = await self._judge(request)
             log_outcome(request, outcome)
             return _reply(request, outcome)
-        except _RefusedTransportError as error:
-            return _failure(error.status, str(error))
+        except RefusedTransportError as error:
+            return _refused(error)
         except MalformedReviewError as error:
             _log.warning("review refused as malformed", uid=error.uid, problem=str(error))
             return _malformed(error)
@@ -125,46 +127,17 @@ async def _is_alive() -> dict[str, bool]:
     return {"alive": True}
 
 
-class _RefusedTransportError(Exception):
-    """The request is not even the body of a review."""
-
-    def __init__(self, status: HTTPStatus, problem: str) -> None:
-        super().__init__(problem)
-        self.status = status
-
-
 def _refuse_transport(scope: Scope) -> None:
     if scope["method"] != "POST":
-        raise _RefusedTransportError(HTTPStatus.METHOD_NOT_ALLOWED, "send POST")
+        raise RefusedTransportError(HTTPStatus.METHOD_NOT_ALLOWED, "send POST")
     headers = dict(scope["headers"])
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type != b"application/json":
         problem = "send content-type application/json"
-        raise _RefusedTransportError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
+        raise RefusedTransportError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
     announced = headers.get(b"content-length", b"")
     if announced.isdigit():
-        _refuse_size(int(announced[:20]))
-
-
-def _refuse_size(size: int) -> None:
-    if size > MAX_REVIEW_BYTES:
-        problem = f"the body is larger than {MAX_REVIEW_BYTES} bytes"
-        raise _RefusedTransportError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, problem)
-
-
-async def _read_body(receive: Receive) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _RefusedTransportError(HTTPStatus.BAD_REQUEST, "the body ended early")
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        _refuse_size(size)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        refuse_size(int(announced[:20]))
 
 
 def _reply(request: AdmissionRequest, outcome: Outcome) -> Reply:
@@ -178,6 +151,13 @@ def _malformed(error: MalformedReviewError) -> Reply:
     if error.uid:
         return HTTPStatus.OK, _JSON, write_malformed(error)
     return _failure(HTTPStatus.BAD_REQUEST, str(error))
+
+
+def _refused(error: RefusedTransportError) -> Reply:
+    """The rest of such a body is not waited for: the connection ends with the answer."""
+    is_passing = error.status is HTTPStatus.SERVICE_UNAVAILABLE
+    headers = [*(_RETRY if is_passing else _JSON), (b"connection", b"close")]
+    return error.status, headers, orjson.dumps({"error": str(error)})
 
 
 def _failure(status: HTTPStatus, problem: str) -> Reply:
