@@ -5,10 +5,12 @@ ends, with status 0 only if every step went as expected.
 """
 
 import argparse
+import signal
 import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from tour.narrate import Result, first_denial, run_steps, swapped
 from tour.scene import Scene, set_scene
@@ -18,6 +20,7 @@ from tour.steps import STEPS
 def main() -> int:
     """Give the tour; returns the exit status."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
     steps = [
         swapped(step) if number == arguments.swap else step
@@ -69,6 +72,11 @@ def _stay(scene: Scene) -> None:
         threading.Event().wait()
     except KeyboardInterrupt:
         _say("\nstopping")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Be taken down like by ^C, with everything that was started."""
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:
