@@ -68,10 +68,11 @@ class Manifest:
 
 
 class ManifestError(Exception):
-    """What was given cannot be read as Kubernetes objects."""
+    """What was given cannot be read as Kubernetes objects; told in one line."""
 
     def __init__(self, place: Place | str, problem: str) -> None:
-        super().__init__(f"{place}: {problem}")
+        # A name in a manifest may hold line ends: it must not look like a line of ours.
+        super().__init__(f"{place}: {problem}".replace("\n", "�"))
         self.place = place
         self.problem = problem
 

@@ -224,3 +224,9 @@ def test_too_many_objects_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_place_within_a_list_says_which_item() -> None:
     assert str(Place("a.yaml", 3, 7)) == "a.yaml:3 items[7]"
+
+
+def test_a_name_with_line_ends_cannot_forge_a_line() -> None:
+    assert str(ManifestError("a.yaml:1", "kind Web\n✔ granted is unknown")) == (
+        "a.yaml:1: kind Web�✔ granted is unknown"
+    )
