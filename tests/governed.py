@@ -60,6 +60,11 @@ class Cluster:
     plane: ControlPlane
     governor: Running
 
+    def wait_ready(self) -> None:
+        """Wait until the webhook says that it can judge."""
+        site = self.governor.site
+        eventually(lambda: site.get("/readyz")[0] == 200, "the webhook is ready")
+
     def apply(self, *objects: Mapping[str, Any]) -> Completed:
         """Apply as the administrator, with strict validation."""
         text = yaml.safe_dump_all(objects)

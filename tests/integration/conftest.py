@@ -10,7 +10,9 @@ import pytest
 from native import build
 from native.components import Binaries, Options
 from native.controlplane import ControlPlane
+from tests.governed import Cluster, TestAgent, new_agent
 from tests.waiting import eventually
+from tour.governor import start_governor
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +62,28 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     eventually(lambda: control_plane.admin.call("GET", account).ok, "the default ServiceAccount")
     yield name
     control_plane.admin.call("DELETE", path)
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    binaries: Binaries, repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A cluster that Governor watches over, with a control plane of its own.
+
+    The registration is one per cluster, and tests of the registration write theirs.
+    """
+    directory = tmp_path_factory.mktemp("governed")
+    options = Options(components=binaries.components(), unsafe_no_fsync=True)
+    with ControlPlane.start(directory / "plane", binaries=binaries, options=options) as plane:
+        plane.kubectl("apply", "-f", str(repository / "manifests" / "crds")).require_ok()
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
+        with start_governor(plane.admin_kubeconfig, directory) as governor:
+            governed = Cluster(plane, governor)
+            governed.wait_ready()
+            yield governed
+
+
+@pytest.fixture
+def agent(cluster: Cluster) -> TestAgent:
+    """An agent of that cluster, one per test."""
+    return new_agent(cluster)

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,31 +17,13 @@ import pytest
 import yaml
 
 from controller.cli.verdicts import UNRECORDED
-from native.components import Binaries, Options
-from native.controlplane import ControlPlane
 from tests.governed import Answered, Cluster, TestAgent, new_agent
-from tests.waiting import eventually
-from tour.governor import start_governor
 
 pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).parents[2]
 _CHANGE = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b")
 _GENERATED = re.compile(r"(?<=made-)[a-z0-9]{5}\b")
-
-
-@pytest.fixture(scope="module")
-def cluster(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A control plane of its own: the registration is one per cluster, and other tests write it."""
-    directory = tmp_path_factory.mktemp("governed")
-    options = Options(components=binaries.components(), unsafe_no_fsync=True)
-    with ControlPlane.start(directory / "plane", binaries=binaries, options=options) as plane:
-        plane.kubectl("apply", "-f", str(REPOSITORY / "manifests" / "crds")).require_ok()
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
-        with start_governor(plane.admin_kubeconfig, directory) as governor:
-            site = governor.site
-            eventually(lambda: site.get("/readyz")[0] == 200, "the webhook is ready")
-            yield Cluster(plane, governor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ through kubectl, and the truth is read back by an administrator.
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,9 @@ import pytest
 import yaml
 
 from controller.policy.guards import PROTECTED_KINDS
-from native.components import Binaries, Options
-from native.controlplane import ControlPlane
-from tests.governed import Cluster, TestAgent, new_agent
+from tests.governed import Cluster, TestAgent
 from tests.waiting import eventually
-from tour.governor import Site, start_governor
+from tour.governor import Site
 
 pytestmark = pytest.mark.integration
 
@@ -31,31 +28,6 @@ UNASKED_GROUPS = {
     "storagemigration.k8s.io",  # likewise
     "certificates.k8s.io",  # a request needs a signature made for it: its guard has unit tests
 }
-
-
-@pytest.fixture(scope="module")
-def cluster(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A control plane of its own: the registration is one per cluster, and other tests write it."""
-    directory = tmp_path_factory.mktemp("governed")
-    options = Options(components=binaries.components(), unsafe_no_fsync=True)
-    with ControlPlane.start(directory / "plane", binaries=binaries, options=options) as plane:
-        crds = REPOSITORY / "manifests" / "crds"
-        plane.kubectl("apply", "-f", str(crds)).require_ok()
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
-        with start_governor(plane.admin_kubeconfig, directory) as governor:
-            yield when_ready(Cluster(plane, governor))
-
-
-def when_ready(cluster: Cluster) -> Cluster:
-    site = cluster.governor.site
-    eventually(lambda: site.get("/readyz")[0] == 200, "the webhook is ready")
-    return cluster
-
-
-@pytest.fixture
-def agent(cluster: Cluster) -> TestAgent:
-    """One per test."""
-    return new_agent(cluster)
 
 
 def names(cluster: Cluster, kind: str, namespace: str) -> str:
@@ -310,7 +282,7 @@ def test_with_the_webhook_dead_agents_are_refused_and_others_feel_nothing(
         agent.set_mandate(suspend=True)  # the kill switch does not depend on the webhook
     finally:
         cluster.governor.restart_webhook()
-        when_ready(cluster)
+        cluster.wait_ready()
     assert agent.create_deployment("web").code == "suspended"
 
 
