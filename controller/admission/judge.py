@@ -6,7 +6,7 @@ command line and replay are one judge. Nothing here waits, stores or logs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
@@ -20,6 +20,7 @@ from controller.agents.identify import (
     identify,
 )
 from controller.agents.registry import Registry
+from controller.apis.governance import Governance
 from controller.apis.json import Json
 from controller.apis.mandates import Enforcement, Mandate
 from controller.apis.requests import AdmissionRequest
@@ -32,7 +33,7 @@ from controller.policy.engine import (
     EngineUnavailableError,
     Evaluation,
 )
-from controller.policy.guards import check_guards, refuse_identity
+from controller.policy.guards import check_guards, offer_nothing_closed, refuse_identity
 from controller.policy.results import Judgement, read_results
 
 
@@ -75,11 +76,19 @@ Outcome: TypeAlias = Granted | Denied | Postponed
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the engine must answer before this write is judged."""
+    """What the engine must answer before this write is judged, and whose write it is."""
 
     change: str
-    mandate: Mandate
+    agent: Agent
+    request: AdmissionRequest
+    governance: Governance
+    """As it was when the guards let the write through."""
     document: Mapping[str, Json]
+
+    @property
+    def mandate(self) -> Mandate:
+        """The mandate that the write is judged by."""
+        return self.agent.mandate
 
 
 def prepare(
@@ -106,7 +115,7 @@ def _prepare_for(
         return Denied(change, agent.mandate.name, (refusal,))
     changes = changed_fields(request.old, request.obj)
     document = build_document(request, agent=agent, changes=changes, now=now)
-    return Question(change, agent.mandate, document)
+    return Question(change, agent, request, registry.governance, document)
 
 
 def conclude(question: Question, answer: Evaluation | EngineError) -> Outcome:
@@ -115,11 +124,25 @@ def conclude(question: Question, answer: Evaluation | EngineError) -> Outcome:
         return Postponed(question.change, str(answer))
     if isinstance(answer, EngineError):
         return Denied(question.change, question.mandate.name, (_engine_fault(answer),))
-    judgement = read_results(answer)
+    judgement = _with_open_values(question, read_results(answer))
     if judgement.faults:
         denials = (*judgement.faults, *judgement.denials)
         return Denied(question.change, question.mandate.name, denials, answer.digest)
     return _by_enforcement(question, judgement, answer.digest)
+
+
+def _with_open_values(question: Question, judgement: Judgement) -> Judgement:
+    """Policies know nothing of the guards: what those refuse must not be said to pass."""
+    denials = (
+        offer_nothing_closed(
+            denial,
+            request=question.request,
+            agent=question.agent,
+            governance=question.governance,
+        )
+        for denial in judgement.denials
+    )
+    return replace(judgement, denials=tuple(denials))
 
 
 def _by_enforcement(question: Question, judgement: Judgement, digest: str) -> Outcome:

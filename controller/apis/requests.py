@@ -1,7 +1,7 @@
 """One admission request, as the decisions read it: values only, nothing decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -53,6 +53,16 @@ class Target:
         """The resource with its group, for people: `deployments.apps/scale`, `pods`."""
         name = f"{self.resource}.{self.group}" if self.group else self.resource
         return f"{name}/{self.subresource}" if self.subresource else name
+
+    def with_qualified(self, qualified: str) -> "Target":
+        """This target, but of the resource that a `qualified` text names.
+
+        A group may contain dots, a resource contains none. The text does not
+        tell version and kind: they stay as they are.
+        """
+        name, _, subresource = qualified.partition("/")
+        resource, _, group = name.partition(".")
+        return replace(self, group=group, resource=resource, subresource=subresource)
 
 
 @dataclass(frozen=True, slots=True)

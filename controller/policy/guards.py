@@ -1,10 +1,12 @@
 """The guards: refusals that hold whatever the policies say, and with none at all.
 
 Python on purpose: they must stand when the bundle is broken. They never grant
-anything and no enforcement mode relaxes them.
+anything and no enforcement mode relaxes them. Nor may a policy's denial point an
+agent at what they would refuse.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from controller.agents.identify import Agent, Contested, Impostor, Unreadable, Unregistered
@@ -106,6 +108,29 @@ def check_guards(
         if denial is not None:
             return denial
     return None
+
+
+def offer_nothing_closed(
+    denial: Denial, *, request: AdmissionRequest, agent: Agent, governance: Governance
+) -> Denial:
+    """A policy's denial of this write, without a value to pass that the guards would refuse."""
+    instead = _with_passing_value(request, denial)
+    if instead is None or check_guards(instead, agent=agent, governance=governance) is None:
+        return denial
+    return replace(denial, passes=None)
+
+
+def _with_passing_value(request: AdmissionRequest, denial: Denial) -> AdmissionRequest | None:
+    """The write that the denial suggests; None where it suggests no other kind or namespace."""
+    if not isinstance(denial.passes, str):
+        return None
+    match denial.field:
+        case "kind":
+            return replace(request, target=request.target.with_qualified(denial.passes))
+        case "metadata.namespace":
+            return replace(request, namespace=denial.passes)
+        case _:
+            return None
 
 
 def mandate_is_suspended(_: AdmissionRequest, agent: Agent, __: Governance) -> Denial | None:

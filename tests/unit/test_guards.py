@@ -1,5 +1,7 @@
 """The guards refuse what must be refused with no policy at all, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
 from controller.agents.identify import (
@@ -14,7 +16,13 @@ from controller.apis.json import Json
 from controller.apis.mandates import Enforcement, Mandate
 from controller.apis.requests import AdmissionRequest, Operation, Target
 from controller.policy.denials import Code, Denial
-from controller.policy.guards import PROTECTED_KINDS, Refused, check_guards, refuse_identity
+from controller.policy.guards import (
+    PROTECTED_KINDS,
+    Refused,
+    check_guards,
+    offer_nothing_closed,
+    refuse_identity,
+)
 from tests.builders import (
     AGENT,
     CONFIGMAPS,
@@ -182,6 +190,68 @@ def test_protected_namespaces_are_closed_to_agents(operation: Operation, namespa
 @pytest.mark.parametrize("namespace", ["team-data", "kubeflow", "my-kube-system", "vault-2", ""])
 def test_other_namespaces_are_left_to_the_mandate(namespace: str) -> None:
     assert guarded(a_request(namespace=namespace), protected=("vault",)) is None
+
+
+def passing(field: str | None, passes: Json, *, request: AdmissionRequest | None = None) -> Json:
+    """What still passes of a policy's denial, once the guards were asked about it."""
+    denial = Denial("not-granted", "no", "Not granted", field=field, asked="x", passes=passes)
+    told = offer_nothing_closed(
+        denial,
+        request=request or a_request(),
+        agent=Agent(a_mandate(rules=(EVERYTHING,)), a_user()),
+        governance=Governance(1, frozenset(), frozenset({"vault"})),
+    )
+    assert replace(told, passes=passes) == denial
+    return told.passes
+
+
+@pytest.mark.requirement("explains-itself.passing-value")
+@pytest.mark.parametrize(
+    ("field", "passes"),
+    [
+        ("kind", "roles.rbac.authorization.k8s.io"),
+        ("kind", "serviceaccounts/token"),
+        ("kind", "pods/binding"),
+        ("kind", "nodes"),
+        ("kind", "nodes/status"),
+        ("kind", "mandates.governor.dev"),
+        ("kind", "mandates.governor.dev/status"),
+        ("kind", "certificatesigningrequests.certificates.k8s.io/approval"),
+        ("kind", "priorityclasses.scheduling.k8s.io"),
+        ("metadata.namespace", "kube-system"),
+        ("metadata.namespace", "governor-system"),
+        ("metadata.namespace", "vault"),
+    ],
+)
+def test_no_denial_says_that_what_a_guard_refuses_would_pass(field: str, passes: str) -> None:
+    assert passing(field, passes) is None
+
+
+@pytest.mark.requirement("explains-itself.passing-value")
+def test_no_secret_is_offered_to_what_would_make_it_a_credential() -> None:
+    assert passing("kind", "secrets", request=a_request(obj=TOKEN_SECRET)) is None
+    assert passing("kind", "secrets") == "secrets"
+
+
+@pytest.mark.parametrize(
+    ("field", "passes"),
+    [
+        pytest.param("kind", "configmaps", id="a kind"),
+        pytest.param("kind", "pods/exec", id="a subresource"),
+        pytest.param("kind", "deployments.apps/scale", id="a subresource with its group"),
+        pytest.param("kind", "nodes.example.com", id="another group's resource of that name"),
+        pytest.param("kind", "kube-system", id="a namespace's name as a kind"),
+        pytest.param("kind", None, id="nothing"),
+        pytest.param("metadata.namespace", "team-b", id="a namespace"),
+        pytest.param("metadata.namespace", "nodes", id="a kind's name as a namespace"),
+        pytest.param("metadata.name", "kube-system", id="a name"),
+        pytest.param("verb", "nodes", id="a verb"),
+        pytest.param("spec.replicas", 1, id="a number"),
+        pytest.param(None, "kube-system", id="of no field"),
+    ],
+)
+def test_any_other_value_that_passes_is_told(field: str | None, passes: Json) -> None:
+    assert passing(field, passes) == passes
 
 
 @pytest.mark.requirement("fail-closed.unclear-identity")

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.admission.judge import (
     Denied,
@@ -14,9 +16,13 @@ from controller.admission.judge import (
     conclude,
     prepare,
 )
+from controller.agents.identify import Agent
 from controller.agents.registry import Registry
+from controller.apis.governance import Governance
+from controller.apis.json import Json
 from controller.apis.mandates import Enforcement, Mandate, Subject
 from controller.apis.requests import AdmissionRequest, Operation, Target, UserInfo
+from controller.policy.denials import Denial
 from controller.policy.engine import (
     EngineError,
     EngineInputError,
@@ -27,6 +33,7 @@ from controller.policy.engine import (
     PolicyRejectedError,
     UnitResult,
 )
+from controller.policy.guards import PROTECTED_KINDS, check_guards
 from tests.builders import (
     AGENT,
     CHANGE,
@@ -44,6 +51,7 @@ from tests.builders import (
     an_invalid_mandate,
     an_object,
 )
+from tests.strategies import json_values
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 EVERYTHING = (a_rule(verbs=("*",), api_groups=("*",), resources=("*",), namespaces=("*",)),)
@@ -54,9 +62,15 @@ def prepared(request: AdmissionRequest, registry: Registry) -> Outcome | Questio
     return prepare(request, registry=registry, change=CHANGE, now=NOW)
 
 
-def question(mandate: Mandate | None = None, request: AdmissionRequest | None = None) -> Question:
+def question(
+    mandate: Mandate | None = None,
+    request: AdmissionRequest | None = None,
+    *,
+    protected: tuple[str, ...] = (),
+) -> Question:
     """What is asked about an agent's ordinary write."""
-    step = prepared(request or a_request(), a_registry(mandate or a_mandate()))
+    registry = a_registry(mandate or a_mandate(), protected=protected)
+    step = prepared(request or a_request(), registry)
     assert isinstance(step, Question)
     return step
 
@@ -170,6 +184,80 @@ def test_a_write_that_a_policy_refuses_is_denied_with_all_reasons_and_the_digest
     assert isinstance(outcome, Denied)
     assert (outcome.change, outcome.mandate, outcome.digest) == (CHANGE, "migrator", DIGEST)
     assert [denial.code for denial in outcome.denials] == ["one", "two"]
+
+
+def denials_of(outcome: Outcome) -> tuple[Denial, ...]:
+    """All that policies said against a write, whether or not it was relaxed."""
+    assert isinstance(outcome, Denied | Granted)
+    return outcome.denials if isinstance(outcome, Denied) else outcome.relaxed
+
+
+@pytest.mark.requirement("explains-itself.passing-value")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+@pytest.mark.parametrize(
+    ("field", "passes", "told"),
+    [
+        ("metadata.namespace", "kube-system", None),
+        ("metadata.namespace", "governor-system", None),
+        ("kind", "roles.rbac.authorization.k8s.io", None),
+        ("kind", "configmaps", "configmaps"),
+    ],
+)
+def test_what_the_guards_refuse_is_not_said_to_pass_in_any_mode(
+    enforcement: Enforcement, field: str, passes: str, told: str | None
+) -> None:
+    unit = a_unit(a_finding(field=field, passes=passes))
+    assert [d.passes for d in denials_of(concluded(unit, enforcement=enforcement))] == [told]
+
+
+@pytest.mark.requirement("explains-itself.passing-value")
+def test_what_the_guards_refuse_is_not_said_to_pass_beside_a_fault() -> None:
+    outcome = concluded(
+        a_unit(a_finding(field="kind", passes="nodes")), UnitResult("u", None, "conflict")
+    )
+    assert [denial.passes for denial in denials_of(outcome)] == [None, None]
+
+
+RESOURCES = sorted({name for names in PROTECTED_KINDS.values() for name in names} | {"secrets"})
+OFFERED: st.SearchStrategy[Json] = st.one_of(
+    st.sampled_from(["kube-system", "governor-system", "vault", "team-data", "kube-"]),
+    st.tuples(
+        st.sampled_from([*RESOURCES, "pods", "deployments"]),
+        st.sampled_from(["", "."]),
+        st.sampled_from(["", "apps", "example.com", *PROTECTED_KINDS]),
+        st.sampled_from(["", "/status", "/token", "/binding"]),
+    ).map("".join),
+    json_values,
+)
+
+
+@pytest.mark.requirement("explains-itself.passing-value")
+@given(
+    st.lists(st.tuples(st.sampled_from(["kind", "metadata.namespace"]), OFFERED), max_size=4),
+    st.sampled_from(list(Enforcement)),
+)
+def test_whatever_policies_offer_no_guard_refuses_what_is_said_to_pass(
+    offers: list[tuple[str, Json]], enforcement: Enforcement
+) -> None:
+    mandate = a_mandate(enforcement=enforcement)
+    asked = question(mandate, protected=("vault",))
+    findings = [a_finding(field=field, passes=passes) for field, passes in offers]
+    told = denials_of(conclude(asked, an_evaluation(a_unit(*findings))))
+    assert len(told) == len(offers)
+    for denial in told:
+        if isinstance(denial.passes, str):
+            assert refusal_of(str(denial.field), denial.passes, mandate) is None
+
+
+def refusal_of(field: str, value: str, mandate: Mandate) -> Denial | None:
+    """What the guards say to the ordinary write with this kind or namespace."""
+    request = a_request(namespace=value)
+    if field == "kind":
+        name, _, subresource = value.partition("/")
+        resource, _, group = name.partition(".")
+        request = a_request(target=Target(group, "v1", "Thing", resource, subresource))
+    governance = Governance(1, frozenset(), frozenset({"vault"}))
+    return check_guards(request, agent=Agent(mandate, a_user()), governance=governance)
 
 
 @pytest.mark.requirement("explains-itself.relaxed")
