@@ -1,13 +1,15 @@
 """Lists the leaves in which two versions of an object differ.
 
 Lists are compared item by item by position: a moved item is reported as many
-changes, never as none. Server-set metadata does not count as a change, for no
-client can choose it. Never walks deeper or reports more than it is told to;
-what it leaves out it says (`truncated`).
+changes, never as none. Server-set metadata does not count as a change: the
+server keeps it, whatever a client sends. The one exception is `managedFields`,
+which a client can have emptied; that counts. Never walks deeper or reports more
+than it is told to; what it leaves out it says (`truncated`).
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias, cast
 
 import orjson
@@ -28,7 +30,8 @@ SERVER_SET_METADATA = frozenset(
         "uid",
     }
 )
-"""`metadata` fields that the API server overwrites, whatever a client sends."""
+"""`metadata` fields that the API server keeps itself. Of `managedFields` only their loss is seen
+(`_lost_owners`): managers come and go with every ordinary write."""
 
 MAX_FIELDS = 256
 """How many changed leaves are listed; a write that changes more is `truncated`."""
@@ -40,7 +43,10 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The leaves that differ, in the order in which the objects list them."""
+    """The leaves that differ, in the order in which the objects list them.
+
+    Before them, where all field ownership is lost, `metadata.managedFields`.
+    """
 
     fields: tuple[Path, ...] = ()
     truncated: bool = False
@@ -54,11 +60,28 @@ def changed_fields(
     if old is None or new is None:
         return Changes()
     found: list[Path] = []
-    for path in _differences(_without_server_set(old), _without_server_set(new)):
+    differences = _differences(_without_server_set(old), _without_server_set(new))
+    for path in chain(_lost_owners(old, new), differences):
         if len(found) == limit:
             return Changes(tuple(found), truncated=True)
         found.append(path)
     return Changes(tuple(found))
+
+
+def _lost_owners(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Path]:
+    """`metadata.managedFields`, if nobody owns a field any more.
+
+    A client that sends `[{}]` or `[]` makes the API server forget every owner,
+    and with them the conflicts that server-side apply would report.
+    """
+    if _has_owners(old) and not _has_owners(new):
+        yield ("metadata", "managedFields")
+
+
+def _has_owners(obj: Mapping[str, Json]) -> bool:
+    metadata = obj.get("metadata")
+    entries = metadata.get("managedFields") if isinstance(metadata, dict) else None
+    return isinstance(entries, list) and any(entries)
 
 
 def _without_server_set(obj: Mapping[str, Json]) -> dict[str, Json]:

@@ -1,4 +1,7 @@
-"""Whatever two versions of an object look like, the listed changes are exactly its changes."""
+"""Whatever two versions of an object look like, the listed changes are exactly its changes.
+
+Server-set metadata is none of them, but for one case: that nobody owns a field any more.
+"""
 
 import copy
 from random import Random
@@ -17,7 +20,24 @@ pytestmark = pytest.mark.requirement("fail-closed.every-change-seen")
 
 EVERYTHING = 1_000_000
 Versions = tuple[dict[str, Json], dict[str, Json]]
-versions = st.one_of(two_versions(), st.tuples(json_objects, json_objects))
+OWNERS: Path = ("metadata", "managedFields")
+
+
+@st.composite
+def owned_versions(draw: st.DrawFn) -> Versions:
+    """Two versions whose metadata lists managers, or empties them, in some odd ways."""
+    old, new = draw(two_versions())
+    by_hand: dict[str, Json] = {"manager": "a"}
+    applied: dict[str, Json] = {"manager": "b", "operation": "Apply"}
+    entries = st.sampled_from([{}, by_hand, applied])
+    for obj in (old, new):
+        name, managers = draw(json_values), draw(st.lists(entries, max_size=2))
+        metadata: dict[str, Json] = {"name": name, "managedFields": [*managers]}
+        obj["metadata"] = metadata if draw(st.booleans()) else {"name": name}
+    return old, new
+
+
+versions = st.one_of(two_versions(), owned_versions(), st.tuples(json_objects, json_objects))
 
 
 def spelled(value: Json) -> bytes:
@@ -35,6 +55,23 @@ def without_server_set(obj: dict[str, Json]) -> dict[str, Json]:
     if not isinstance(metadata, dict):
         return obj
     return {**obj, "metadata": {k: v for k, v in metadata.items() if k not in server_set}}
+
+
+def loses_all_owners(old: dict[str, Json], new: dict[str, Json]) -> bool:
+    """Whether somebody owned a field, and nobody does any more."""
+
+    def owners(obj: dict[str, Json]) -> list[Json]:
+        metadata = obj.get("metadata")
+        entries = metadata.get("managedFields") if isinstance(metadata, dict) else None
+        return [entry for entry in entries if entry] if isinstance(entries, list) else []
+
+    return owners(old) != [] and owners(new) == []
+
+
+def listed(old: dict[str, Json], new: dict[str, Json]) -> list[Path]:
+    """All changes apart from the loss of ownership."""
+    found = changed_fields(old, new, limit=EVERYTHING).fields
+    return [path for path in found if path != OWNERS]
 
 
 def at(value: Json, path: Path) -> bytes | None:
@@ -111,9 +148,18 @@ def _is_hollow(value: object) -> bool:
 
 @given(versions)
 def test_no_changes_if_and_only_if_the_versions_are_equal_as_json(pair: Versions) -> None:
+    """Apart from server-set metadata, and with the owners not lost."""
     old, new = pair
     are_equal = spelled(without_server_set(old)) == spelled(without_server_set(new))
-    assert (changed_fields(old, new).fields == ()) == are_equal
+    is_unchanged = are_equal and not loses_all_owners(old, new)
+    assert (changed_fields(old, new).fields == ()) == is_unchanged
+
+
+@given(versions)
+def test_ownership_is_listed_if_and_only_if_all_of_it_is_lost(pair: Versions) -> None:
+    old, new = pair
+    found = changed_fields(old, new, limit=EVERYTHING).fields
+    assert (OWNERS in found) == loses_all_owners(old, new)
 
 
 @given(versions)
@@ -128,16 +174,16 @@ def test_every_listed_path_differs_and_is_listed_once(pair: Versions) -> None:
 def test_the_new_values_at_the_listed_paths_make_the_new_object_of_the_old(pair: Versions) -> None:
     old, new = without_server_set(pair[0]), without_server_set(pair[1])
     rebuilt: Json = copy.deepcopy(old)
-    for path in changed_fields(old, new, limit=EVERYTHING).fields:
+    for path in listed(old, new):
         rebuilt = with_change(rebuilt, path, new)
     assert spelled(pruned(rebuilt)) == spelled(pruned(new))
 
 
 @given(versions)
 def test_the_way_back_lists_the_same_paths(pair: Versions) -> None:
+    """But for ownership: what was lost on the way there is not lost on the way back."""
     old, new = pair
-    there = changed_fields(old, new, limit=EVERYTHING).fields
-    assert set(there) == set(changed_fields(new, old, limit=EVERYTHING).fields)
+    assert set(listed(old, new)) == set(listed(new, old))
 
 
 @given(versions, st.integers(0, 5))

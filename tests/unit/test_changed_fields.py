@@ -63,6 +63,58 @@ def test_metadata_that_the_server_sets_is_no_change(key: str) -> None:
     assert changed_fields(old, {"metadata": {"name": "web"}}) == Changes()
 
 
+NOBODY: dict[str, Json] = {}
+OWNED: list[Json] = [{"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:data": {}}}]
+OWNED_BY_ANOTHER: list[Json] = [{"manager": "agent", "operation": "Update"}]
+
+
+def with_owners(managed_fields: Json, **data: Json) -> dict[str, Json]:
+    """A ConfigMap whose fields these entries say to be owned."""
+    return {"metadata": {"name": "web", "managedFields": managed_fields}, "data": data}
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        pytest.param({"metadata": {"name": "web"}, "data": {}}, id="absent, as it is stored"),
+        pytest.param(with_owners(None), id="null"),
+        pytest.param(with_owners([]), id="an empty list"),
+        pytest.param(with_owners([NOBODY]), id="an empty entry, as it is sent"),
+        pytest.param(with_owners([NOBODY, NOBODY]), id="empty entries"),
+        pytest.param(with_owners("kubectl"), id="no list"),
+    ],
+)
+def test_the_loss_of_all_field_ownership_is_a_change(new: dict[str, Json]) -> None:
+    assert changed_fields(with_owners(OWNED), new).fields == (("metadata", "managedFields"),)
+
+
+def test_the_loss_of_the_whole_metadata_is_the_loss_of_its_owners_too() -> None:
+    found = changed_fields(with_owners(OWNED), {"data": {}}).fields
+    assert found == (("metadata", "managedFields"), ("metadata", "name"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(OWNED, OWNED_BY_ANOTHER, id="one manager in place of another"),
+        pytest.param(OWNED, [NOBODY, *OWNED_BY_ANOTHER], id="an empty entry beside a manager"),
+        pytest.param([], OWNED, id="the first manager"),
+        pytest.param([], [NOBODY], id="nobody before and after"),
+        pytest.param([NOBODY], [], id="an empty entry gone"),
+        pytest.param(None, None, id="null before and after"),
+    ],
+)
+def test_managers_that_come_and_go_are_no_change(old: Json, new: Json) -> None:
+    assert changed_fields(with_owners(old), with_owners(new)) == Changes()
+
+
+def test_a_full_list_does_not_hide_the_loss_of_ownership() -> None:
+    new = with_owners([], **{f"key-{n}": "x" for n in range(MAX_FIELDS)})
+    found = changed_fields(with_owners(OWNED), new)
+    assert (found.fields[0], len(found.fields)) == (("metadata", "managedFields"), MAX_FIELDS)
+    assert found.truncated
+
+
 @pytest.mark.parametrize(
     "key", ["annotations", "labels", "finalizers", "ownerReferences", "name", "namespace"]
 )
