@@ -6,7 +6,7 @@ breaking. Decides nothing else.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import orjson
 
@@ -23,6 +23,10 @@ MAX_CODE = 63
 """Characters of a code; it stands in audit annotations, which must stay small."""
 
 _SETS = frozenset({"deny", "warn"})
+_KEYS = frozenset(field.name for field in fields(Denial))
+_NOT_A_RULES = frozenset(Code) - {Code.POLICY_ERROR}
+"""Codes of Governor itself, whose meaning no policy may change. `policy-error` is
+what the Rego library falls back on for a rule without a code."""
 _CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -80,6 +84,10 @@ def _findings(value: dict[str, Json], key: str) -> list[dict[str, Json]]:
     objects = [item for item in found if isinstance(item, dict)]
     if len(objects) < len(found):
         raise _BrokenPromiseError(f"{key} holds something that is not an object")
+    unknown = sorted({name for item in objects for name in item} - _KEYS)
+    if unknown:
+        problem = f"{key} has the unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}"
+        raise _BrokenPromiseError(problem)
     return objects
 
 
@@ -87,6 +95,9 @@ def _denial(item: dict[str, Json]) -> Denial:
     code = _text(item, "code")
     if len(code) > MAX_CODE or not _CODE.fullmatch(code):
         problem = f"the code {code[:MAX_CODE]!r} is not kebab-case of at most {MAX_CODE} characters"
+        raise _BrokenPromiseError(problem)
+    if code in _NOT_A_RULES:
+        problem = f"the code {code!r} is Governor's own; give the rule one of its own"
         raise _BrokenPromiseError(problem)
     return Denial(
         code=code,

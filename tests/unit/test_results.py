@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.apis.json import Json
-from controller.policy.denials import Denial
+from controller.policy.denials import Code, Denial
 from controller.policy.engine import Evaluation, UnitResult
 from controller.policy.results import MAX_FINDINGS, MAX_TEXT, Judgement, read_results
 from tests.builders import DIGEST, a_finding, a_unit, an_evaluation
@@ -91,7 +91,10 @@ def test_the_findings_of_all_units_are_collected_in_order() -> None:
         pytest.param({"deny": [a_finding("kind-")]}, id="a code with a loose hyphen"),
         pytest.param({"deny": [a_finding("code\n")]}, id="a code with a line feed"),
         pytest.param({"deny": [a_finding("a" * 64)]}, id="a code that is too long"),
+        pytest.param({"deny": [a_finding(feild="kind")]}, id="a misspelt key"),
+        pytest.param({"deny": [a_finding(), a_finding(severity="low")]}, id="a key too many"),
         pytest.param({"deny": [a_finding()] * (MAX_FINDINGS + 1)}, id="too many denials"),
+        pytest.param({"warn": [{"message": "careful", "mesage": ""}]}, id="in a warning, too"),
         pytest.param({"warn": ["careful"]}, id="a warning is a text"),
         pytest.param({"warn": [{"msg": "careful"}]}, id="a warning without message"),
         pytest.param({"warn": [{"message": "x"}] * (MAX_FINDINGS + 1)}, id="too many warnings"),
@@ -102,6 +105,32 @@ def test_an_answer_of_another_shape_is_a_fault(value: Json) -> None:
     assert [fault.code for fault in judgement.faults] == ["policy-error"]
     assert judgement.faults[0].rule == "unit"
     assert "unit" in judgement.faults[0].message
+
+
+@pytest.mark.requirement("fail-closed.policy-answer")
+def test_a_key_that_is_not_known_is_named_with_those_that_are() -> None:
+    (fault,) = judged({"deny": [a_finding(feild="kind")]}).faults
+    assert "'feild'" in fault.message
+    assert "field" in fault.message.partition("known are")[2]
+
+
+@pytest.mark.requirement("fail-closed.policy-answer")
+@pytest.mark.parametrize("code", sorted({*Code} - {Code.POLICY_ERROR}))
+def test_a_policy_may_not_answer_with_a_code_of_governor_itself(code: str) -> None:
+    judgement = judged({"deny": [a_finding(code)]})
+    assert judgement.denials == ()
+    assert [(fault.code, fault.rule) for fault in judgement.faults] == [("policy-error", "unit")]
+    assert f"'{code}'" in judgement.faults[0].message
+
+
+def test_a_rule_without_a_code_of_its_own_is_read_with_the_librarys() -> None:
+    judgement = judged({"deny": [a_finding("policy-error")]})
+    assert [denial.code for denial in judgement.denials] == ["policy-error"]
+    assert judgement.faults == ()
+
+
+def test_a_warning_may_carry_whatever_a_denial_may() -> None:
+    assert judged({"warn": [a_finding(message="careful")]}).warnings == ("careful",)
 
 
 @pytest.mark.requirement("fail-closed.policy-answer")
