@@ -9,6 +9,7 @@ import signal
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,12 +20,13 @@ from controller.feeds.registry import RegistryFeed
 from controller.judging import RunningEngine, build_reviewer, running_engine
 from controller.registration.subject import Target, UrlEndpoint
 from controller.settings import ReconcileSettings, WebhookSettings
+from reconcilers.identity import own_username
 from reconcilers.registration import RegistrationLoop, RegistrationSettings
 from webhooks.app import WebhookApp
 from webhooks.server import WebhookServer, build_server, listen
 
 OWN_USERNAMES = frozenset({"system:serviceaccount:governor-system:governor"})
-"""Governor's own identities in a cluster: never governed."""
+"""Governor's own identities in a cluster: never governed, and neither is who it runs as."""
 
 _log = structlog.get_logger("governor.manager")
 
@@ -61,21 +63,23 @@ async def run_reconcile(settings: ReconcileSettings) -> None:
         name = urlsplit(settings.webhook_url).hostname or ""
         certificates = CertificateFeed(settings.certificates, CertificatePolicy((name,)))
         endpoint = UrlEndpoint(f"{settings.webhook_url.rstrip('/')}/validate")
-        loop = RegistrationLoop(
-            client,
-            feed,
-            RegistrationSettings(
+
+        async def keep_registered() -> NoReturn:
+            registration = RegistrationSettings(
                 target=lambda: Target(
                     endpoint, certificates.current.bundle, settings.webhook_timeout_seconds
                 ),
-                own_usernames=OWN_USERNAMES,
-            ),
-        )
-        certificates.subscribe(lambda _renewed: loop.wake())
+                own_usernames=OWN_USERNAMES | {await own_username(client)},
+            )
+            loop = RegistrationLoop(client, feed, registration)
+            certificates.subscribe(lambda _renewed: loop.wake())
+            await loop.run()
+
         stopped = asyncio.Event()
         _stop_on_signals(stopped.set)
         async with asyncio.TaskGroup() as tasks:
-            work = [tasks.create_task(part.run()) for part in (feed, certificates, loop)]
+            parts = (feed.run(), certificates.run(), keep_registered())
+            work = [tasks.create_task(part) for part in parts]
             await stopped.wait()
             for task in work:
                 task.cancel()

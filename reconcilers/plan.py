@@ -2,7 +2,9 @@
 
 Pure: from what is stored to a list of effects, carried out in order. The order is
 the point: a Mandate is `Ready` only after the registration that holds its subjects
-was stored, so a plan that cannot register changes no Mandate to Ready.
+was stored, so a plan that cannot register changes no Mandate to Ready. Whoever
+carries it out leaves out, after a registration that failed, each status that
+relies on it.
 
 Nothing here writes, and nothing here says what an agent may do.
 """
@@ -60,6 +62,16 @@ class WriteStatus:
     of: Stored
     conditions: tuple[Condition, ...]
 
+    @property
+    def relies_on_registration(self) -> bool:
+        """Whether it claims what holds only once the registration is stored."""
+        return any(
+            condition.status is ConditionStatus.TRUE and condition.type in _BY_REGISTRATION
+            for condition in self.conditions
+        )
+
+
+_BY_REGISTRATION = frozenset({ConditionType.READY.value, ConditionType.SUSPENDED.value})
 
 Effect: TypeAlias = CreateConfiguration | ReplaceConfiguration | WriteStatus
 

@@ -9,19 +9,22 @@ server, not this loop).
 Runs in any number of processes at once: all of them plan the same from the same
 objects, a write of the same content changes nothing, and a replacement is bound to
 the version that was seen. Leader election would only save requests.
+
+One status that cannot be written keeps no other from its own: someone who can make
+the API server refuse the status of one Mandate must not silence all of them.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import structlog
 
-from controller.clients.kube.client import KubeClient, Object
-from controller.clients.kube.errors import NotFoundError
-from controller.clients.kube.informer import Chance, Informer, Pace
+from controller.clients.kube.client import Object
+from controller.clients.kube.errors import KubeError, NotFoundError
+from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace
 from controller.clients.kube.resources import (
     VALIDATING_WEBHOOKS,
     Key,
@@ -39,7 +42,7 @@ from reconcilers.plan import (
     plan_governance,
     plan_registration,
 )
-from reconcilers.runtime import Result, WorkQueue, run_loop
+from reconcilers.runtime import Result, WorkQueue, as_one, run_loop
 
 if TYPE_CHECKING:
     from controller.apis.json import Json
@@ -51,6 +54,24 @@ _CONFIGURATION = Key("", SUBJECT_CONFIGURATION)
 _LOOP = "registration"
 
 log = structlog.get_logger("governor.reconcilers")
+
+
+class RegistrationClient(ListsAndWatches, Protocol):
+    """The part of `KubeClient` that the loop uses."""
+
+    async def create(self, resource: Resource, body: Object) -> Object:
+        """Create one object; returns it as stored."""
+        ...
+
+    async def replace(self, resource: Resource, body: Object) -> Object:
+        """Put one object in place of the stored one; returns it as stored."""
+        ...
+
+    async def apply(
+        self, resource: Resource, body: Object, *, field_manager: str | None, subresource: str
+    ) -> Object:
+        """Own exactly the fields of `body`; returns the object as stored."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +95,7 @@ class RegistrationLoop:
 
     def __init__(
         self,
-        client: KubeClient,
+        client: RegistrationClient,
         feed: RegistryFeed,
         settings: RegistrationSettings,
         *,
@@ -116,11 +137,30 @@ class RegistrationLoop:
 
     async def _reconcile(self, _key: str) -> Result:
         plan = self._plan()
-        for effect in plan.effects:
-            await self._carry_out(effect)
-        if plan.selects_all:
-            self.stored.set()
+        faults = await self._carry_out_all(plan)
+        if faults:
+            raise as_one(faults)
         return Result(requeue_after=self._settings.resync_seconds)
+
+    async def _carry_out_all(self, plan: Plan) -> list[KubeError]:
+        """Carry out in order what can be; returns what failed."""
+        faults: list[KubeError] = []
+        is_registered = True
+        for effect in plan.effects:
+            if not is_registered and _relies_on_registration(effect):
+                continue
+            try:
+                await self._carry_out(effect)
+            except KubeError as fault:
+                faults.append(fault)
+                is_registered = is_registered and isinstance(effect, WriteStatus)
+                log.warning("write failed", of=_subject_of(effect), error=str(fault))
+                if fault.status == 0:
+                    # Nobody answers: each write more would wait as long, and a plan be as late.
+                    break
+        if is_registered and plan.selects_all:
+            self.stored.set()
+        return faults
 
     def _plan(self) -> Plan:
         now = self._clock()
@@ -172,7 +212,7 @@ class RegistrationLoop:
 
 
 async def run_registration(
-    client: KubeClient, feed: RegistryFeed, settings: RegistrationSettings
+    client: RegistrationClient, feed: RegistryFeed, settings: RegistrationSettings
 ) -> NoReturn:
     """Keep the registration stored until cancelled; see `RegistrationLoop`."""
     await RegistrationLoop(client, feed, settings).run()
@@ -187,6 +227,14 @@ def _status_body(effect: WriteStatus, resource: Resource) -> Object:
         "metadata": {"name": effect.of.name, "uid": effect.of.uid},
         "status": {"observedGeneration": effect.of.generation, "conditions": conditions},
     }
+
+
+def _relies_on_registration(effect: Effect) -> bool:
+    return isinstance(effect, WriteStatus) and effect.relies_on_registration
+
+
+def _subject_of(effect: Effect) -> str:
+    return effect.of.name if isinstance(effect, WriteStatus) else SUBJECT_CONFIGURATION
 
 
 def _count(configuration: Object) -> int:

@@ -8,7 +8,7 @@ exception is a bug, and ends the loop.
 
 import asyncio
 import random as randomness
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NoReturn, Protocol, TypeVar
 
@@ -28,6 +28,31 @@ class Result:
 
     requeue_after: float | None = None
     """Seconds after which to look again, though nothing was heard; None: only when something is."""
+
+
+class PartlyFailedError(KubeError):
+    """Some writes of one reconciliation failed; its cause holds them all."""
+
+
+def as_one(faults: Sequence[KubeError]) -> KubeError:
+    """One fault for the loop to back off from: a single one itself, several as one.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not faults:
+        raise ValueError("no faults: there is nothing to raise")
+    if len(faults) == 1:
+        return faults[0]
+    waits = [fault.retry_after for fault in faults if fault.retry_after is not None]
+    together = PartlyFailedError(
+        f"{len(faults)} writes failed, the first: {faults[0]}",
+        status=faults[0].status,
+        reason=faults[0].reason,
+        retry_after=max(waits, default=None),
+    )
+    together.__cause__ = ExceptionGroup("every write that failed", list(faults))
+    return together
 
 
 class Timer(Protocol):

@@ -24,12 +24,14 @@ from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.informer import Pace
 from controller.feeds.certificates import CertificateFeed, CertificatePolicy
 from controller.feeds.registry import RegistryFeed
+from controller.manager import run_reconcile
 from controller.registration.subject import (
     SUBJECT_CONFIGURATION,
     Target,
     UrlEndpoint,
     render_subject_webhook,
 )
+from controller.settings import ReconcileSettings
 from native.api import Answer, Api
 from native.controlplane import ControlPlane
 from reconcilers.registration import RegistrationLoop, RegistrationSettings
@@ -47,12 +49,13 @@ OWN = "governor:webhook"
 
 @dataclass
 class Desk:
-    """Where the API server asks: it notes each call, and allows it."""
+    """Where the API server asks: it notes each call, and allows it unless told otherwise."""
 
     server: ThreadingHTTPServer
     context: ssl.SSLContext
     certificates: CertificateFeed
     calls: list[str] = field(default_factory=list[str])
+    allows: bool = True
 
     @property
     def target(self) -> Target:
@@ -97,7 +100,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
                 {
                     "apiVersion": "admission.k8s.io/v1",
                     "kind": "AdmissionReview",
-                    "response": {"uid": request["uid"], "allowed": True},
+                    "response": {"uid": request["uid"], "allowed": running.allows},
                 }
             ).encode()
             self.send_response(200)
@@ -136,9 +139,10 @@ def plane(control_plane: ControlPlane, repository: Path) -> Iterator[ControlPlan
         "wait", "--for=condition=Established", "crd/mandates.governor.dev"
     ).require_ok()
     yield control_plane
+    # First: were the administrator selected by it, the others could not be deleted.
+    control_plane.admin.call("DELETE", CONFIGURATION)
     for path in (MANDATES, GOVERNANCES):
         assert control_plane.admin.call("DELETE", path).ok
-    control_plane.admin.call("DELETE", CONFIGURATION)
 
 
 def store(plane: ControlPlane, configuration: dict[str, object]) -> None:
@@ -590,6 +594,46 @@ async def test_governor_itself_as_a_subject_is_not_selected_and_not_ready(
         await until(lambda: conditions(plane, path) == refused, "it is refused")
         asked = await asyncio.to_thread(desk.asked, lambda: write_configmap(own, namespace))
     assert asked == []
+
+
+@contextlib.asynccontextmanager
+async def reconciling(plane: ControlPlane, desk: Desk) -> AsyncGenerator[None]:
+    """The reconciling process, running as the administrator."""
+    settings = ReconcileSettings(
+        kubeconfig=plane.admin_kubeconfig,
+        certificates=desk.certificates.current.file.parent,
+        webhook_url=f"https://127.0.0.1:{desk.server.server_address[1]}",
+    )
+    task = asyncio.create_task(run_reconcile(settings))
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.requirement("fail-closed.registration")
+async def test_a_mandate_of_the_user_that_governor_runs_as_locks_nobody_out(
+    plane: ControlPlane, namespace: str, desk: Desk
+) -> None:
+    async with connect(Kubeconfig(plane.admin_kubeconfig)) as client:
+        own = await client.who_am_i()
+    agent = await asyncio.to_thread(an_agent, plane, namespace)
+    desk.allows = False
+    # First by name: were its status refused, the later one would not get its own.
+    first = mandate(
+        plane, namespace, f"a-{namespace[-8:]}", subjects=[{"kind": "User", "name": own}]
+    )
+    async with reconciling(plane, desk):
+        refused = {**IN_FORCE, "Ready": "False Invalid"}
+        await until(lambda: conditions(plane, first) == refused, "its mandate is refused")
+        later = mandate(plane, namespace, f"b-{namespace[-8:]}")
+        await until(lambda: conditions(plane, later) == IN_FORCE, "the later one is ready")
+        assert write_configmap(plane.admin, namespace).status == 201
+        assert desk.calls == []
+        assert write_configmap(agent, namespace).status == 400
+    assert desk.calls == ["CREATE configmaps"]
 
 
 async def test_two_loops_at_once_write_nothing_more_once_all_is_in_force(

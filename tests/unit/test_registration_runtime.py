@@ -3,14 +3,20 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.clients.kube.backoff import Backoff
-from controller.clients.kube.errors import ConflictError, UnreachableError
-from reconcilers.runtime import Result, WorkQueue, run_loop
+from controller.clients.kube.errors import (
+    ConflictError,
+    ForbiddenError,
+    KubeError,
+    UnreachableError,
+)
+from reconcilers.runtime import PartlyFailedError, Result, WorkQueue, as_one, run_loop
 
 QUICK = Backoff(first=1.0, factor=2.0, longest=8.0)
 
@@ -139,6 +145,48 @@ async def test_a_server_that_asks_for_time_is_given_it_up_to_the_longest_delay()
     assert alarms.ring() == [3.0]
     await settle(queue)
     assert alarms.ring() == [8.0]
+    loop.cancel()
+
+
+def test_one_fault_stays_itself() -> None:
+    fault = ConflictError("x")
+    assert as_one([fault]) is fault
+
+
+def test_several_faults_become_one_that_names_the_first_and_holds_them_all() -> None:
+    faults = [
+        ForbiddenError("denied", status=403, reason="Forbidden"),
+        UnreachableError("busy", status=429, retry_after=2.0),
+        UnreachableError("busy", status=429, retry_after=5.0),
+    ]
+    together = as_one(faults)
+    assert type(together) is PartlyFailedError
+    assert str(together) == "3 writes failed, the first: denied"
+    assert (together.status, together.reason, together.retry_after) == (403, "Forbidden", 5.0)
+    cause = cast("ExceptionGroup[KubeError]", together.__cause__)
+    assert cause.exceptions == tuple(faults)
+
+
+def test_no_fault_at_all_is_none_to_raise() -> None:
+    with pytest.raises(ValueError, match="no faults"):
+        as_one([])
+
+
+async def test_several_faults_at_once_count_as_one_failure() -> None:
+    alarms = Alarms()
+    queue: WorkQueue[str] = WorkQueue(call_later=alarms.call_later)
+
+    async def reconcile(_key: str) -> Result:
+        raise as_one([UnreachableError("x"), ConflictError("y")])
+
+    loop = asyncio.create_task(
+        run_loop(queue, reconcile, name="test", backoff=QUICK, random=lambda: 1.0)
+    )
+    queue.add("a")
+    await settle(queue)
+    assert alarms.ring() == [1.0]
+    await settle(queue)
+    assert alarms.ring() == [2.0]
     loop.cancel()
 
 

@@ -14,7 +14,7 @@ import orjson
 
 from controller.apis.json import Json
 from controller.clients.kube.errors import UnreachableError
-from controller.clients.kube.resources import Key, Resource
+from controller.clients.kube.resources import SELF_REVIEWS, Key, Resource
 from controller.clients.kube.transport import APPLY, MERGE, Query, Transport
 
 FIELD_MANAGER = "governor"
@@ -41,6 +41,15 @@ class KubeClient:
     def __init__(self, transport: Transport, *, field_manager: str = FIELD_MANAGER) -> None:
         self._transport = transport
         self._field_manager = field_manager
+
+    async def who_am_i(self) -> str:
+        """The username that the API server knows us by, whatever the credentials say.
+
+        Raises:
+            KubeError: it refused to say, or could not be asked.
+        """
+        asked: Object = {"apiVersion": SELF_REVIEWS.api_version, "kind": SELF_REVIEWS.kind}
+        return _username(await self.create(SELF_REVIEWS, asked))
 
     async def get(self, resource: Resource, key: Key) -> Object:
         """Read one object, up to date (a quorum read).
@@ -248,6 +257,15 @@ def key_of(body: Mapping[str, Json]) -> Key:
     if not isinstance(metadata, dict):
         return Key("", "")
     return Key(str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
+
+
+def _username(review: Object) -> str:
+    status = review.get("status")
+    user = status.get("userInfo") if isinstance(status, dict) else None
+    username = user.get("username") if isinstance(user, dict) else None
+    if not isinstance(username, str) or not username:
+        raise UnreachableError(f"{SELF_REVIEWS.kind}: the answer names no user")
+    return username
 
 
 def _object(content: bytes) -> Object:

@@ -55,6 +55,9 @@ class Resource:
 
 MANDATES = Resource("governor.dev", "v1alpha1", "mandates", "Mandate", namespaced=False)
 GOVERNANCES = Resource("governor.dev", "v1alpha1", "governances", "Governance", namespaced=False)
+SELF_REVIEWS = Resource(
+    "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False
+)
 VALIDATING_WEBHOOKS = Resource(
     "admissionregistration.k8s.io",
     "v1",
