@@ -211,13 +211,6 @@ class RegistrationLoop:
         informer.adopt(stored)
 
 
-async def run_registration(
-    client: RegistrationClient, feed: RegistryFeed, settings: RegistrationSettings
-) -> NoReturn:
-    """Keep the registration stored until cancelled; see `RegistrationLoop`."""
-    await RegistrationLoop(client, feed, settings).run()
-
-
 def _status_body(effect: WriteStatus, resource: Resource) -> Object:
     conditions: list[Json] = [dict(condition.to_json()) for condition in effect.conditions]
     return {
