@@ -200,10 +200,21 @@ def _generated_name(manifest: Manifest, metadata: Object, operation: Operation) 
 
 def _as_stored(written: Object, old: Object | None, kind: Kind) -> Object:
     """A write to an object with a status subresource leaves its status as it was."""
+    owned = written if old is None else _with_owners(written, old)
     if not kind.has_status:
-        return written
-    kept = {key: value for key, value in written.items() if key != "status"}
+        return owned
+    kept = {key: value for key, value in owned.items() if key != "status"}
     return {**kept, "status": old["status"]} if old is not None and "status" in old else kept
+
+
+def _with_owners(written: Object, old: Object) -> Object:
+    """A write that does not speak of field owners leaves them as they were."""
+    metadata, stored = written["metadata"], old["metadata"]
+    if not (isinstance(metadata, dict) and isinstance(stored, dict)):
+        return written
+    if metadata.get("managedFields") is not None or "managedFields" not in stored:
+        return written
+    return {**written, "metadata": {**metadata, "managedFields": stored["managedFields"]}}
 
 
 def _namespace_of_request(written: Object, kind: Kind) -> str:

@@ -438,6 +438,35 @@ def test_an_update_is_asked_and_changes_as_the_api_server_says(live: Live) -> No
     assert "status" not in {path[0] for path in changed}
 
 
+NOBODY: dict[str, Json] = {}
+
+
+@pytest.mark.requirement("fail-closed.every-change-seen")
+@pytest.mark.parametrize(
+    ("sent", "is_lost"),
+    [
+        pytest.param(None, False, id="null"),
+        pytest.param([], True, id="an empty list"),
+        pytest.param([NOBODY], True, id="an empty entry"),
+    ],
+)
+def test_field_ownership_is_lost_where_the_api_server_forgets_it(
+    live: Live, sent: Json, *, is_lost: bool
+) -> None:
+    collection = f"/api/v1/namespaces/{live.namespace}/configmaps"
+    body: dict[str, Json] = {**CONFIGMAP, "metadata": {"name": "owned"}, "data": {"a": "1"}}
+    created = live.user.call("POST", collection, body)
+    assert created.status == 201, created.text
+    stored = cast("dict[str, Json]", created.json)
+    assert cast("dict[str, Json]", stored["metadata"])["managedFields"]
+    new: dict[str, Json] = {**stored, "metadata": {"name": "owned", "managedFields": sent}}
+    theirs = live.send("PUT", f"{collection}/owned", new)
+    ours = live.made(new, Operation.UPDATE, old=stored)
+    for request in (ours, theirs):
+        found = changed_fields(request.old, request.obj).fields
+        assert (("metadata", "managedFields") in found) == is_lost
+
+
 def test_a_delete_is_asked_as_the_api_server_asks(live: Live) -> None:
     collection = f"/api/v1/namespaces/{live.namespace}/configmaps"
     live.send("POST", collection, CONFIGMAP)

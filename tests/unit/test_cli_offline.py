@@ -9,6 +9,7 @@ import yaml
 from controller.admission.review import read_request
 from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation, Target, UserInfo
+from controller.changes.fields import Path, changed_fields
 from controller.cli.kinds import Kinds, builtin_kinds, own_kinds
 from controller.cli.manifests import Manifest, ManifestError, Place
 from controller.cli.offline import Asker, Write, index_olds
@@ -138,6 +139,32 @@ def test_an_update_leaves_a_status_subresource_as_it_was(given: str) -> None:
     request = asked(text, an_asker(Operation.UPDATE, namespace="team-data", olds=(STORED,)))
     assert request.obj is not None
     assert request.obj["status"] == {"readyReplicas": 2}
+
+
+OWNERS = "managedFields: [{manager: kubectl, operation: Apply}]"
+
+
+@pytest.mark.requirement("same-judge.offline")
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        pytest.param("", (), id="left out"),
+        pytest.param("managedFields: null", (), id="null"),
+        pytest.param("managedFields: []", (("metadata", "managedFields"),), id="emptied"),
+        pytest.param("managedFields: [{}]", (("metadata", "managedFields"),), id="reset"),
+        pytest.param("managedFields: [{manager: me}]", (), id="given otherwise"),
+    ],
+)
+@pytest.mark.parametrize("text", [CONFIGMAP, DEPLOYMENT])
+def test_an_update_keeps_the_owners_of_fields_as_the_api_server_does(
+    text: str, given: str, changed: tuple[Path, ...]
+) -> None:
+    stored, written = (
+        text.replace("{name:", f"{{{part}name:")
+        for part in (f"{OWNERS}, ", f"{given}, " if given else "")
+    )
+    request = asked(written, an_asker(Operation.UPDATE, namespace="team-data", olds=(stored,)))
+    assert changed_fields(request.old, request.obj).fields == changed
 
 
 def test_a_status_that_is_an_ordinary_field_is_kept() -> None:
