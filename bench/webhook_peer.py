@@ -74,7 +74,6 @@ async def serve(port: int, certificate: Path, policies: Path | None) -> None:
 
 async def _serve(peer: Peer, port: int, certificate: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(certificate)
     # The server calls it as the ASGI application that it is, and no more.
     server = build_server(cast("Any", peer), context)

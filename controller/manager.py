@@ -91,7 +91,6 @@ def _what_is_missing(feed: RegistryFeed, engine: RunningEngine) -> tuple[str, ..
 
 def _tls(certificates: CertificateFeed) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
     certificates.serve_with(context)
     return context
 
