@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeAlias
 
 from tests.sources import (
@@ -72,15 +71,13 @@ class Command:
         return result
 
 
-def run(
-    arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str] = MappingProxyType({})
-) -> Result:
+def run(arguments: Sequence[str], *, cwd: Path) -> Result:
     """Run one program to its end; fine if it exits with 0."""
     try:
         done = subprocess.run(
             arguments,
             cwd=cwd,
-            env={**os.environ, **_GO_ENVIRONMENT, **environment},
+            env={**os.environ, **_GO_ENVIRONMENT},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -136,8 +133,9 @@ def _run_unit_tests(root: Path, data: Path) -> Result:
     for stale in data.parent.glob(f"{data.name}*"):
         stale.unlink()
     pytest = ["-m", "pytest", "-q", "--tb=line", "-m", "not integration"]
-    arguments = [sys.executable, "-m", "coverage", "run", *pytest]
-    return run(arguments, cwd=root, environment={"COVERAGE_FILE": str(data)})
+    # Not by COVERAGE_FILE: the tests of this module measure too, and would inherit it.
+    arguments = [sys.executable, "-m", "coverage", "run", f"--data-file={data}", *pytest]
+    return run(arguments, cwd=root)
 
 
 def measure(data: Iterable[Path], *, root: Path, origin: str) -> Result:
