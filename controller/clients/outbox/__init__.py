@@ -1,0 +1,1 @@
+"""The replica's durable outbox: bodies and denials, until the ledger has them."""

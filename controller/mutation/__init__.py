@@ -1,0 +1,1 @@
+"""What `/mutate` changes in an agent's write. Pure; it refuses nothing and judges nothing."""
