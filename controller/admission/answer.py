@@ -108,4 +108,6 @@ def _annotations(outcome: Granted | Denied, verdict: str) -> dict[str, Json]:
         found["codes"] = ",".join(codes[:MAX_LISTED])
     if outcome.digest:
         found["policies"] = outcome.digest
+    if isinstance(outcome, Granted) and outcome.account:
+        found["account"] = outcome.account
     return found

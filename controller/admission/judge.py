@@ -50,6 +50,8 @@ class Granted:
     enforcement: Enforcement = Enforcement.ENFORCE
     digest: str = ""
     """Of the policy set that judged; empty where none was asked."""
+    account: str = ""
+    """The version of the Account that a dry run was judged by; empty for a real write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,21 @@ class Reviewer:
     timeout_seconds: float
     """For the engine; shorter than the timeout of the registration."""
 
-    async def review(self, request: AdmissionRequest, registry: Registry) -> Outcome:
-        """Judge one write as of now."""
+    async def review(
+        self, request: AdmissionRequest, registry: Registry, *, change: str | None = None
+    ) -> Outcome:
+        """Judge one write as of now.
+
+        Args:
+            request: the write, its secrets already replaced.
+            registry: the mandates of the moment.
+            change: its id, where a stamp carries one; otherwise a fresh one.
+        """
         micros = self.clock_ns() // 1000
         now = _EPOCH + timedelta(microseconds=micros)
-        step = prepare(request, registry=registry, change=self.mint_change(), now=now)
+        step = prepare(
+            request, registry=registry, change=change or self.mint_change(), now=now
+        )
         if not isinstance(step, Question):
             return step
         try:

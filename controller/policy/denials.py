@@ -25,6 +25,10 @@ class Code(StrEnum):
     REQUEST_MALFORMED = "request-malformed"
     POLICY_ERROR = "policy-error"
     POLICY_TIMEOUT = "policy-timeout"
+    QUOTA_EXCEEDED = "quota-exceeded"
+    STAMP_MISSING = "stamp-missing"
+    ATTEMPT_OVER = "attempt-over"
+    RECORD_FAILED = "record-failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,11 +135,14 @@ def _with_passing_value(request: AdmissionRequest, denial: Denial) -> AdmissionR
 
 def mandate_is_suspended(_: AdmissionRequest, agent: Agent, __: Governance) -> Denial | None:
     """The kill switch comes before everything else."""
-    if not agent.mandate.suspended:
-        return None
+    return refuse_suspended(agent.mandate.name) if agent.mandate.suspended else None
+
+
+def refuse_suspended(mandate: str) -> Denial:
+    """The refusal of a suspended agent, by its mandate or by the fence of its account."""
     return Denial(
         Code.SUSPENDED,
-        f"mandate {agent.mandate.name} is suspended; only an administrator can resume it",
+        f"mandate {mandate} is suspended; only an administrator can resume it",
         rule="A suspended agent writes nothing",
     )
 
