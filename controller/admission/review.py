@@ -168,12 +168,15 @@ def _operation(request: Mapping[str, Json]) -> Operation:
 
 def _target(request: Mapping[str, Json]) -> Target:
     kind, resource = _object(request, "kind"), _object(request, "resource")
+    version = _text(kind, "version", "request.kind")
+    own_version = _text(resource, "version", "request.resource")
     target = Target(
         group=_text(resource, "group", "request.resource"),
-        version=_text(kind, "version", "request.kind"),
+        version=version,
         kind=_text(kind, "kind", "request.kind"),
         resource=_text(resource, "resource", "request.resource"),
         subresource=_text(request, "subResource"),
+        api_version="" if own_version == version else own_version,
     )
     if not target.kind:
         raise MalformedReviewError("request.kind.kind", "is missing")

@@ -42,6 +42,14 @@ class Target:
     resource: str
     """Plural, e.g. `deployments`."""
     subresource: str = ""
+    api_version: str = ""
+    """The resource's version where it is not the kind's: `apps/v1` `deployments/scale` carries
+    a `Scale` of `autoscaling/v1`. Empty: the same."""
+
+    @property
+    def served_version(self) -> str:
+        """The version in which the resource itself was written, and can be watched."""
+        return self.api_version or self.version
 
     @property
     def path(self) -> str:
