@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from controller.apis.schema import Node, structural_schema
+from controller.apis.v1alpha1.account import Account
 from controller.apis.v1alpha1.governance import Governance
 from controller.apis.v1alpha1.mandate import Mandate
 from controller.apis.v1alpha1.wire import GROUP, VERSION
@@ -45,6 +46,10 @@ class Kind:
     plural: str
     short_name: str
     columns: tuple[Column, ...]
+    content: str = "spec"
+    """The field that every object of it must have."""
+    has_status: bool = True
+    """`status` is a subresource, written apart from what people write."""
 
     @property
     def name(self) -> str:
@@ -120,7 +125,36 @@ GOVERNANCE: Final = Kind(
     short_name="gov",
     columns=(_READY, _REASON, _AGE, _OBSERVED, _MESSAGE),
 )
-KINDS: Final = (MANDATE, GOVERNANCE)
+ACCOUNT: Final = Kind(
+    model=Account,
+    plural="accounts",
+    short_name="acct",
+    columns=(
+        Column(
+            name="Suspended",
+            json_path=".status.fence.suspended",
+            description="Whether the agent's writes are refused: nothing is reserved for it.",
+            type="boolean",
+        ),
+        Column(
+            name="Generation",
+            json_path=".status.fence.generation",
+            description="The generation of the mandate that no write may be judged older than.",
+            type="integer",
+        ),
+        _AGE,
+        Column(
+            name="Mandate",
+            json_path=".status.fence.mandateUID",
+            description="The UID of the mandate.",
+            only_when_wide=True,
+        ),
+    ),
+    content="status",
+    # One swap writes the whole of it, and nobody else writes any of it.
+    has_status=False,
+)
+KINDS: Final = (MANDATE, GOVERNANCE, ACCOUNT)
 
 
 def custom_resource_definition(kind: Kind) -> dict[str, Any]:
@@ -129,7 +163,7 @@ def custom_resource_definition(kind: Kind) -> dict[str, Any]:
         "name": VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
+        **({"subresources": {"status": {}}} if kind.has_status else {}),
         "additionalPrinterColumns": [column.to_json() for column in kind.columns],
         "schema": {"openAPIV3Schema": _object_schema(kind)},
     }
@@ -156,7 +190,11 @@ def custom_resource_definition(kind: Kind) -> dict[str, Any]:
 def _object_schema(kind: Kind) -> Node:
     """Leave the fields that every object has to the API server, which forbids their schemas."""
     schema = structural_schema(kind.model)
-    own = {name: schema["properties"][name] for name in ("spec", "status")}
+    own = {
+        name: schema["properties"][name]
+        for name in ("spec", "status")
+        if name in schema["properties"]
+    }
     common = {
         "apiVersion": {
             "type": "string",
@@ -165,4 +203,4 @@ def _object_schema(kind: Kind) -> Node:
         "kind": {"type": "string", "description": f"The kind of this object: {kind.name}."},
         "metadata": {"type": "object"},
     }
-    return {**schema, "properties": {**common, **own}, "required": ["spec"]}
+    return {**schema, "properties": {**common, **own}, "required": [kind.content]}

@@ -47,7 +47,7 @@ def _field_rows(schema: Node) -> Iterator[str]:
         field = path.removeprefix(".")
         if "." not in field and field not in ("spec", "status"):
             continue
-        if field.endswith("[]"):
+        if field.endswith(("[]", "{}")):
             continue
         bounds = _sentence(_bounds(node, is_required=path in required))
         yield f"| `{field}` | {_type(node)} | {bounds} | {_cell(node['description'])} |"
@@ -61,6 +61,8 @@ def _required_paths(schema: Node) -> Iterator[str]:
 def _type(node: Node) -> str:
     if node["type"] == "array":
         return f"list of {_type(node['items'])}"
+    if "additionalProperties" in node:
+        return f"map of {_type(node['additionalProperties'])}"
     if "enum" in node:
         return " \\| ".join(f"`{value}`" for value in node["enum"])
     if node.get("format") == "date-time":
@@ -76,12 +78,14 @@ def _bounds(node: Node, *, is_required: bool) -> Iterator[str]:
     if "maxItems" in node:
         kind = "unique items" if node.get("x-kubernetes-list-type") == "set" else "items"
         yield f"{node.get('minItems', 0)} to {node['maxItems']} {kind}"
-    text = node.get("items", node)
+    if "maxProperties" in node:
+        yield f"at most {node['maxProperties']} keys"
+    inner = node.get("items", node.get("additionalProperties"))
+    text, each = (node, "") if inner is None else (inner, "each ")
     if "maxLength" in text:
-        each = "each " if "items" in node else ""
         yield f"{each}{text.get('minLength', 0)} to {text['maxLength']} characters"
-    if "minimum" in node:
-        yield f"at least {node['minimum']}"
+    if "minimum" in text:
+        yield f"{each}at least {text['minimum']}"
 
 
 def _sentence(parts: Iterator[str]) -> str:

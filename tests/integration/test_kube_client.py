@@ -55,7 +55,16 @@ async def test_create_get_replace_and_delete(client: KubeClient, namespace: str)
         await client.create(CONFIGMAPS, a_configmap(namespace))
     with pytest.raises(ConflictError):
         await client.delete(CONFIGMAPS, key, uid="another")
-    await client.delete(CONFIGMAPS, key, uid=metadata(created)["uid"])
+    with pytest.raises(ConflictError):
+        await client.delete(
+            CONFIGMAPS, key, resource_version=metadata(created)["resourceVersion"]
+        )
+    await client.delete(
+        CONFIGMAPS,
+        key,
+        uid=metadata(created)["uid"],
+        resource_version=metadata(replaced)["resourceVersion"],
+    )
     with pytest.raises(NotFoundError, match='configmaps "cm" not found'):
         await client.get(CONFIGMAPS, key)
     with pytest.raises(NotFoundError):

@@ -8,20 +8,31 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.accounts.account import MAX_PENDING
+from controller.accounts.encoding import MAX_ENTRY_LENGTH
+from controller.accounts.entries import Outcome
 from controller.apis import generate
 from controller.apis.cel import cel_rules_of
-from controller.apis.crds import GOVERNANCE, KINDS, MANDATE, Kind, custom_resource_definition
+from controller.apis.crds import (
+    ACCOUNT,
+    GOVERNANCE,
+    KINDS,
+    MANDATE,
+    Kind,
+    custom_resource_definition,
+)
 from controller.apis.reference import markdown_reference
 from controller.apis.schema import nodes_of, structural_schema
-from controller.apis.v1alpha1 import governance, mandate
+from controller.apis.v1alpha1 import account, governance, mandate
+from controller.apis.v1alpha1.account import Account
 
 
 def is_ours(path: str) -> bool:
     return path.split(".")[1:2] not in (["apiVersion"], ["kind"], ["metadata"])
 
 
-def is_described_by_its_list(path: str, node: dict[str, Any]) -> bool:
-    return path.endswith("[]") and node["type"] != "object"
+def is_described_by_what_holds_it(path: str, node: dict[str, Any]) -> bool:
+    return path.endswith(("[]", "{}")) and node["type"] != "object"
 
 
 NODES = {
@@ -31,9 +42,11 @@ NODES = {
     if is_ours(path)
 }
 """Every node by its path, without those that Kubernetes describes."""
-DESCRIBED = {path: node for path, node in NODES.items() if not is_described_by_its_list(path, node)}
+DESCRIBED = {
+    path: node for path, node in NODES.items() if not is_described_by_what_holds_it(path, node)
+}
 
-VERSIONED = (*vars(mandate).values(), *vars(governance).values())
+VERSIONED = (*vars(mandate).values(), *vars(governance).values(), *vars(account).values())
 
 
 def definition_of(kind: Kind) -> dict[str, Any]:
@@ -50,6 +63,8 @@ def test_every_field_is_described_in_sentences_that_end(node: dict[str, Any]) ->
 def test_every_text_and_list_is_bounded_so_that_rules_are_cheap(node: dict[str, Any]) -> None:
     if node["type"] == "array":
         assert node["maxItems"] <= 1024
+    if "additionalProperties" in node:
+        assert node["maxProperties"] <= 1024
     if node["type"] == "string":
         assert "enum" in node or "format" in node or node["maxLength"] <= 32768
 
@@ -75,15 +90,45 @@ def test_the_cel_rule_on_verbs_names_the_verbs_of_its_twin() -> None:
     assert frozenset(quoted) == mandate.VERBS_WITH_FIELDS
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_kind_is_cluster_scoped_with_a_status_of_its_own(kind: Kind) -> None:
+@pytest.mark.parametrize(
+    ("kind", "subresources", "required"),
+    [
+        pytest.param(MANDATE, {"status": {}}, ["spec"], id="Mandate, with a status of its own"),
+        pytest.param(GOVERNANCE, {"status": {}}, ["spec"], id="Governance, with a status too"),
+        pytest.param(ACCOUNT, None, ["status"], id="Account, written as a whole"),
+    ],
+)
+def test_a_kind_is_cluster_scoped_and_says_what_is_written_apart(
+    kind: Kind, subresources: dict[str, Any] | None, required: list[str]
+) -> None:
     spec = definition_of(kind)["spec"]
     (version,) = spec["versions"]
 
     assert spec["scope"] == "Cluster"
-    assert version["subresources"] == {"status": {}}
-    assert version["schema"]["openAPIV3Schema"]["required"] == ["spec"]
+    assert version.get("subresources") == subresources
+    assert version["schema"]["openAPIV3Schema"]["required"] == required
     assert spec["names"]["categories"] == ["governor"]
+
+
+def test_every_part_of_an_account_is_one_field_to_who_owns_what() -> None:
+    parts = nodes_of(structural_schema(Account), "Account")
+    lists_and_maps = [
+        node.get("x-kubernetes-list-type", node.get("x-kubernetes-map-type"))
+        for path, node in parts
+        if is_ours(path) and path not in ("Account", "Account.status")
+        if node["type"] in ("array", "object")
+    ]
+
+    assert lists_and_maps == ["atomic"] * 4
+
+
+def test_the_schema_holds_what_the_account_may_hold() -> None:
+    pending = dict(nodes_of(structural_schema(Account), ""))[".status.pending"]
+
+    assert pending["maxItems"] == MAX_PENDING
+    # An entry is bounded when it is reserved; its outcome is written into it later.
+    longest = max(len(outcome) for outcome in Outcome)
+    assert pending["items"]["maxLength"] >= MAX_ENTRY_LENGTH + longest
 
 
 @pytest.mark.parametrize(
@@ -98,6 +143,7 @@ def test_a_kind_is_cluster_scoped_with_a_status_of_its_own(kind: Kind) -> None:
         pytest.param(
             GOVERNANCE, ["Ready", "Reason", "Age"], ["Observed", "Message"], id="Governance"
         ),
+        pytest.param(ACCOUNT, ["Suspended", "Generation", "Age"], ["Mandate"], id="Account"),
     ],
 )
 def test_kubectl_get_shows_what_an_administrator_asks_first(
@@ -162,7 +208,11 @@ def rows_of(reference: str) -> Iterator[list[str]]:
 def test_the_reference_has_one_row_for_every_field_and_every_rule(kind: Kind) -> None:
     schema = definition_of(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     nodes = [(path.removeprefix("."), node) for path, node in nodes_of(schema, "")]
-    ours = [path for path, _ in nodes if path.startswith(("spec", "status"))]
+    ours = [
+        path
+        for path, _ in nodes
+        if path.startswith(("spec", "status")) and not path.endswith(("[]", "{}"))
+    ]
     rules = [
         rule["message"] for _, node in nodes for rule in node.get("x-kubernetes-validations", ())
     ]
@@ -170,7 +220,7 @@ def test_the_reference_has_one_row_for_every_field_and_every_rule(kind: Kind) ->
 
     rows = list(rows_of(reference))
 
-    assert [row[0].strip("`") for row in rows] == [p for p in ours if not p.endswith("[]")]
+    assert [row[0].strip("`") for row in rows] == ours
     assert {len(row) for row in rows} == {4}
     assert all(message in reference for message in rules)
 

@@ -51,6 +51,15 @@ class KubeClient:
         asked: Object = {"apiVersion": SELF_REVIEWS.api_version, "kind": SELF_REVIEWS.kind}
         return _username(await self.create(SELF_REVIEWS, asked))
 
+    async def discover(self, path: str) -> Object:
+        """Read a document of discovery: `/apis/apps` (a group) or `/apis/apps/v1` (its resources).
+
+        Raises:
+            NotFoundError: the API server serves no such group or version.
+            KubeError: any other failure.
+        """
+        return _object(await self._transport.request("GET", path))
+
     async def get(self, resource: Resource, key: Key) -> Object:
         """Read one object, up to date (a quorum read).
 
@@ -170,20 +179,30 @@ class KubeClient:
             )
         )
 
-    async def delete(self, resource: Resource, key: Key, *, uid: str | None = None) -> None:
+    async def delete(
+        self,
+        resource: Resource,
+        key: Key,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
         """Delete one object, or ask for it where finalizers hold it.
 
         Args:
             resource: the object's resource.
             key: its name.
             uid: only that very object.
+            resource_version: only that very version.
 
         Raises:
             NotFoundError: there is none.
-            ConflictError: the uid is another one.
+            ConflictError: the uid or the version is another one.
             KubeError: any other failure.
         """
-        options: Json = None if uid is None else {"preconditions": {"uid": uid}}
+        bound = {"uid": uid, "resourceVersion": resource_version}
+        preconditions: Object = {name: value for name, value in bound.items() if value is not None}
+        options: Json = {"preconditions": preconditions} if preconditions else None
         await self._transport.request("DELETE", resource.path(key), body=options)
 
     async def list_page(
@@ -194,6 +213,7 @@ class KubeClient:
         limit: int = 500,
         continue_token: str = "",
         selectors: Query = (),
+        exactly: str = "",
     ) -> Page:
         """One page of a consistent list.
 
@@ -203,14 +223,18 @@ class KubeClient:
             limit: most objects per page.
             continue_token: where the page before ended.
             selectors: `labelSelector` and `fieldSelector`.
+            exactly: the resource version to list at; empty for the newest (a quorum read).
 
         Raises:
-            ExpiredError: the continue token is too old; list from the start.
+            ExpiredError: the continue token, or the version, is too old.
             KubeError: any other failure.
         """
         query = [("limit", str(limit)), *selectors]
         if continue_token:
+            # The token says the version too, and the API server takes no second word on it.
             query.append(("continue", continue_token))
+        elif exactly:
+            query += [("resourceVersion", exactly), ("resourceVersionMatch", "Exact")]
         path = resource.collection_path(namespace)
         answer = _object(await self._transport.request("GET", path, query=query))
         metadata = cast("dict[str, Json]", answer.get("metadata") or {})

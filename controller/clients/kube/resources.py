@@ -55,8 +55,16 @@ class Resource:
 
 MANDATES = Resource("governor.dev", "v1alpha1", "mandates", "Mandate", namespaced=False)
 GOVERNANCES = Resource("governor.dev", "v1alpha1", "governances", "Governance", namespaced=False)
+ACCOUNTS = Resource("governor.dev", "v1alpha1", "accounts", "Account", namespaced=False)
 SELF_REVIEWS = Resource(
     "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False
+)
+MUTATING_WEBHOOKS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    namespaced=False,
 )
 VALIDATING_WEBHOOKS = Resource(
     "admissionregistration.k8s.io",
