@@ -4,7 +4,7 @@ A view is a value: evidence is judged within it, and `settled` counted from it, 
 that both are of one moment. It says nothing about who wrote a version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from controller.accounts.entries import NOTHING, Amounts
@@ -44,3 +44,12 @@ class KindView:
     objects: Mapping[str, tuple[Version, ...]]
     """Per uid its versions, ascending: at most one that was current at `listed_at`, then every
     later one. A uid that is absent did not exist at `listed_at`, nor since."""
+
+    def versions_of(self, uid: str) -> tuple[Version, ...]:
+        """What was seen of one object, ascending; nothing if it did not exist."""
+        return self.objects.get(uid, ())
+
+    def living(self) -> Iterator[Version]:
+        """The newest version of each object that has not ended."""
+        newest = (versions[-1] for versions in self.objects.values() if versions)
+        return (version for version in newest if not version.is_deleted)
