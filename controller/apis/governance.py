@@ -7,6 +7,25 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class RedactedFields:
+    """Fields whose values nobody is to read in a policy, a record or a log."""
+
+    api_groups: tuple[str, ...]
+    resources: tuple[str, ...]
+    """As in RBAC's PolicyRule, like `api_groups`: `*`, `*/scale`, `pods/exec`."""
+    fields: tuple[str, ...]
+    """Field paths, e.g. `spec.template.spec.containers[*].env[*].value`."""
+
+    def covers(self, group: str, path: str) -> bool:
+        """Whether a resource, or a subresource in RBAC's form, is meant."""
+        if not {"*", group}.intersection(self.api_groups):
+            return False
+        subresource = path.partition("/")[2]
+        meant = {"*", path, f"*/{subresource}"} if subresource else {"*", path}
+        return not meant.isdisjoint(self.resources)
+
+
+@dataclass(frozen=True, slots=True)
 class Governance:
     """Settings of the one Governance named `cluster`."""
 
@@ -15,3 +34,5 @@ class Governance:
     """Namespaces whose ServiceAccounts are all agents: one without a mandate is refused."""
     protected_namespaces: frozenset[str] = frozenset()
     """Namespaces that no agent may write to, beside `kube-*` and Governor's own."""
+    redacted_fields: tuple[RedactedFields, ...] = ()
+    """What is confidential beside the values of Secrets, which always are."""

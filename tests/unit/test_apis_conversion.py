@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from controller.apis.governance import Governance
+from controller.apis.governance import Governance, RedactedFields
 from controller.apis.invalid import InvalidResourceError
 from controller.apis.mandates import Enforcement, Mandate, Rule, Subject
 from controller.apis.v1alpha1.conversion import governance_from_object, mandate_from_object
@@ -105,6 +105,16 @@ def test_a_governance_becomes_its_core_value() -> None:
         generation=4,
         dedicated_namespaces=frozenset({"agents", "team-data"}),
         protected_namespaces=frozenset({"pay"}),
+    )
+
+
+def test_a_governance_keeps_which_fields_are_confidential() -> None:
+    listed = {"apiGroups": ["apps"], "resources": ["*"], "fields": ["spec.template", 'a["b.c"]']}
+
+    read = governance_from_object(governance(redactedFields=[listed]))
+
+    assert read.redacted_fields == (
+        RedactedFields(("apps",), ("*",), ("spec.template", 'a["b.c"]')),
     )
 
 

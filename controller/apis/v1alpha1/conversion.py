@@ -47,6 +47,10 @@ def governance_from_object(resource: object) -> core_governance.Governance:
         generation=governance.metadata.generation or 0,
         dedicated_namespaces=frozenset(governance.spec.dedicated_namespaces or ()),
         protected_namespaces=frozenset(governance.spec.protected_namespaces or ()),
+        redacted_fields=tuple(
+            core_governance.RedactedFields(one.api_groups, one.resources, one.fields)
+            for one in governance.spec.redacted_fields or ()
+        ),
     )
 
 

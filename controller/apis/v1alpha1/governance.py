@@ -9,13 +9,35 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import Field
 
 from controller.apis.cel import cel_rule
-from controller.apis.shapes import ListOf, NamespaceName, UniqueItems
+from controller.apis.shapes import (
+    ApiGroup,
+    FieldPathText,
+    ListOf,
+    NamespaceName,
+    Resource,
+    UniqueItems,
+)
 from controller.apis.v1alpha1.wire import ApiVersion, Conditions, Generation, ObjectMeta, WireModel
 
 GOVERNANCE_NAME: Final = "cluster"
 """The name of the one Governance that counts."""
 
 NamespaceSet: TypeAlias = Annotated[ListOf[NamespaceName], Field(max_length=1024), UniqueItems()]
+
+
+class RedactedFields(WireModel):
+    """Confidential fields of some resources."""
+
+    api_groups: Annotated[ListOf[ApiGroup], Field(min_length=1, max_length=32), UniqueItems()]
+    """API groups without version, such as `apps`; `""` is the core group, `*` every group."""
+    resources: Annotated[ListOf[Resource], Field(min_length=1, max_length=64), UniqueItems()]
+    """Resources by their plural, in lower case: `deployments`, a subresource as `pods/exec`, or
+    `*` for all resources and subresources. `pods` does not include its subresources."""
+    fields: Annotated[ListOf[FieldPathText], Field(min_length=1, max_length=64), UniqueItems()]
+    """The confidential fields; a path includes everything below it. Names joined by dots, `[*]`
+    or `[0]` for a list's items, and `["…"]` for a key with other characters:
+    `spec.template.spec.containers[*].env[*].value`, `data["password"]`, `command` (of
+    `pods/exec`)."""
 
 
 class GovernanceSpec(WireModel):
@@ -29,6 +51,10 @@ class GovernanceSpec(WireModel):
     """Namespaces that no agent may write to, whatever its mandate says, such as `payments`, at
     most 1024 and no globs. `kube-*` and Governor's own namespace always are; by default (absent
     or empty) there are no others."""
+    redacted_fields: Annotated[ListOf[RedactedFields], Field(max_length=64)] | None = None
+    """Fields whose values stay out of policies, records and logs, at most 64 entries: each value
+    is replaced by a keyed mark, equal for equal values, and cannot be restored from a record.
+    The values of Secrets always are. By default (absent or empty) no others."""
 
     @cel_rule(
         "!has(self.dedicatedNamespaces) || self.dedicatedNamespaces.all(n, !n.startsWith('kube-'))",
