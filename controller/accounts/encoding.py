@@ -7,6 +7,7 @@ because whoever swaps writes all that was read, and would erase what a later Gov
 had put there. It decides nothing about what an account says, and calls nobody.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -238,9 +239,10 @@ def _as_of(value: Json) -> Mapping[WatchedKind, int]:
 
 def _version(value: Json, field: str) -> int:
     """A resource version as the API writes it: a text, for it may pass what a float can hold."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 20:
-        return int(value)
-    raise AccountUnreadableError(field, f"must be a resource version, not {_shown(value)}")
+    if not isinstance(value, str) or re.fullmatch("[0-9]{1,19}", value) is None:
+        raise AccountUnreadableError(field, f"must be a resource version, not {_shown(value)}")
+    # It becomes the version of a create's entry, whose bound is this one.
+    return _natural(int(value), field)
 
 
 def _amounts(value: Json, field: str) -> Amounts:
