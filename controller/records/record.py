@@ -1,0 +1,230 @@
+"""What is committed: the record of a write, of a denial, of repeats, and its message.
+
+A record is the body, made when the write was judged, joined with what became of it.
+The message is for readers of a bare `git log`; its last block, the trailers, is the
+index, and nothing that an agent wrote can add to it. Numbering and chaining are the
+ledger's business.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final, cast
+
+from controller.accounts.entries import Attempt, Entry
+from controller.apis.json import Json
+from controller.records.body import VERSION, UnreadableBodyError, read_body
+from controller.records.text import one_line, quoted
+
+MAX_SUBJECT: Final = 100
+MAX_REASON: Final = 500
+_MAX_TRAILER: Final = 200
+_MAX_NAME: Final = 60
+
+WRITE: Final = "write"
+DENIAL: Final = "denial"
+REPEATS: Final = "repeats"
+ATTEMPT: Final = "attempt"
+
+
+def entry_record(
+    body: bytes | None, entry: Entry, *, reason: str | None, agent: str = ""
+) -> dict[str, Json]:
+    """The record of a write that was let through, once its outcome is known.
+
+    Args:
+        body: as it came from the outbox; None where that was lost. One that is not what
+            the entry was reserved with counts as lost, and the record says so.
+        entry: decided.
+        reason: that the agent gave with the write, as `/mutate` saw it.
+        agent: the account's, for a record without its body.
+    """
+    found, missing = _matching_body(body, entry)
+    facts: dict[str, Json] = {
+        "version": VERSION,
+        "type": WRITE,
+        "change": entry.change,
+        "agent": agent,
+        "action": entry.action.value,
+        "outcome": entry.outcome.value if entry.outcome is not None else "",
+        "reason": reason,
+        "entry": _entry(entry),
+        "attempt": _attempt(entry.attempt),
+    }
+    if missing:
+        return {**facts, "bodyMissing": missing}
+    return {**found, **facts, "agent": found["agent"]}
+
+
+def denial_record(body: bytes, attempt: Attempt) -> dict[str, Json]:
+    """The record of a write that was refused.
+
+    Raises:
+        UnreadableBodyError: `body` is none.
+    """
+    return _stated(body, DENIAL, "denied", attempt)
+
+
+def attempt_record(body: bytes, attempt: Attempt) -> dict[str, Json]:
+    """The record of a write that was granted but never reserved: it took no effect by us.
+
+    It speaks of this attempt only, never of what became of the change.
+
+    Raises:
+        UnreadableBodyError: `body` is none.
+    """
+    return _stated(body, ATTEMPT, "attempted", attempt)
+
+
+def repeats_record(
+    first: Mapping[str, Json], *, count: int, first_ms: int, last_ms: int, attempt: Attempt
+) -> dict[str, Json]:
+    """The record of further denials just like a recorded one.
+
+    Args:
+        first: the denial's record, or its body.
+        count: how many there were, the first not counted.
+        first_ms: when the first of them was, milliseconds since the epoch.
+        last_ms: when the last of them was.
+        attempt: which record of which outbox counted them.
+    """
+    kept = ("agent", "mandate", "actor", "request", "decision")
+    return {
+        "version": VERSION,
+        "type": REPEATS,
+        "change": first.get("change", ""),
+        "outcome": "denied",
+        "verdict": "denied",
+        "count": count,
+        "firstAt": _time(first_ms),
+        "lastAt": _time(last_ms),
+        "attempt": _attempt(attempt),
+        **{name: first[name] for name in kept if name in first},
+    }
+
+
+def message_of(record: Mapping[str, Json], *, seq: int, prev: str) -> str:
+    """The commit's message: subject, the agent's reason, and the trailers as its last block.
+
+    Args:
+        record: one of those above.
+        seq: its number in the ledger.
+        prev: the hash of the record before it.
+    """
+    reason = quoted(_text(record.get("reason")), MAX_REASON)
+    trailers = "\n".join(f"{name}: {value}" for name, value in _trailers(record, seq, prev))
+    blocks = [subject_of(record), *([reason] if reason else []), trailers]
+    return "\n\n".join(blocks) + "\n"
+
+
+def subject_of(record: Mapping[str, Json]) -> str:
+    """`migrator create Deployment team-data/web: persisted`, at most `MAX_SUBJECT` characters."""
+    who = one_line(_text(record.get("agent")) or "somebody", _MAX_NAME)
+    outcome = _outcome(record)
+    room = MAX_SUBJECT - len(who) - len(outcome) - 3
+    what = one_line(f"{_verb(record)} {object_of(record)}", max(room, 1))
+    return f"{_harmless_start(who)} {what}: {outcome}"
+
+
+def object_of(record: Mapping[str, Json]) -> str:
+    """`Deployment team-data/web`, of a subresource `deployments/scale team-data/web`."""
+    request, entry = _map(record.get("request")), _map(record.get("entry"))
+    resource, subresource = _text(request.get("resource")), _text(request.get("subresource"))
+    kind = f"{resource}/{subresource}" if subresource else _text(request.get("kind"))
+    place = request or entry
+    namespace, name = _text(place.get("namespace")), _text(place.get("name"))
+    return f"{kind or _text(entry.get('kind'))} {namespace}/{name}".replace(" /", " ")
+
+
+def _matching_body(body: bytes | None, entry: Entry) -> tuple[dict[str, Json], str]:
+    """The body, or why there is none."""
+    if body is None:
+        return {}, "lost: the outbox that held it is gone"
+    if entry.record and hashlib.sha256(body).hexdigest() != entry.record:
+        return {}, "altered: it is not the one that the entry was reserved with"
+    try:
+        return read_body(body), ""
+    except UnreadableBodyError as error:
+        return {}, f"unreadable: {error}"
+
+
+def _stated(body: bytes, type_: str, outcome: str, attempt: Attempt) -> dict[str, Json]:
+    return {**read_body(body), "type": type_, "outcome": outcome, "attempt": _attempt(attempt)}
+
+
+def _entry(entry: Entry) -> dict[str, Json]:
+    return {
+        "key": str(entry.key),
+        "kind": str(entry.kind),
+        "namespace": entry.namespace,
+        "name": entry.name,
+        "uid": entry.uid,
+        "version": str(entry.version),
+        "madeAt": _time(entry.made_at),
+        "digest": entry.digest,
+        "oldChange": entry.old_change,
+        "oldDigest": entry.old_digest,
+        "before": {**entry.before},
+        "after": {**entry.after},
+        "body": entry.record,
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Json]:
+    return {"replica": attempt.replica, "number": attempt.number}
+
+
+def _time(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _trailers(record: Mapping[str, Json], seq: int, prev: str) -> Iterator[tuple[str, str]]:
+    attempt, decision = _map(record.get("attempt")), _map(record.get("decision"))
+    found = (
+        ("Change-Id", _text(record.get("change"))),
+        ("Agent", _text(record.get("agent"))),
+        ("Object", object_of(record)),
+        ("Outcome", _text(record.get("outcome"))),
+        ("Verdict", _text(record.get("verdict"))),
+        ("Codes", ",".join(codes_of(record))),
+        ("Entry", _text(_map(record.get("entry")).get("key"))),
+        ("Attempt", f"{attempt.get('replica')}/{attempt.get('number')}" if attempt else ""),
+        ("Seq", str(seq)),
+        ("Prev", prev),
+        ("Policies", _text(decision.get("policies"))),
+    )
+    return ((name, one_line(text, _MAX_TRAILER)) for name, text in found if text.strip())
+
+
+def codes_of(record: Mapping[str, Json]) -> list[str]:
+    """The codes of its denials, each once."""
+    denials = _map(record.get("decision")).get("denials")
+    found = denials if isinstance(denials, list) else []
+    return [*dict.fromkeys(_text(one.get("code")) for one in found if isinstance(one, dict))]
+
+
+def _outcome(record: Mapping[str, Json]) -> str:
+    outcome = _text(record.get("outcome")) or "undecided"
+    if record.get("type") == REPEATS:
+        return f"{outcome} {record.get('count')} more times"
+    codes = codes_of(record) if outcome == "denied" else []
+    return f"{outcome} [{one_line(codes[0], 40)}]" if codes else outcome
+
+
+def _verb(record: Mapping[str, Json]) -> str:
+    operation = _text(_map(record.get("request")).get("operation"))
+    return operation.lower() or _text(record.get("action")) or "change"
+
+
+def _harmless_start(who: str) -> str:
+    """A line that begins with `#` or `---` means something to Git."""
+    return who if who[0].isalnum() else f"'{who}"
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _map(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else cast("dict[str, Json]", {})
