@@ -14,23 +14,17 @@ and `watch`, decide what its objects mean, or stop for any fault of the API serv
 import asyncio
 import random as randomness
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Generic, NoReturn, Protocol, TypeVar, cast
+from typing import Generic, NoReturn, Protocol, TypeVar
 
-import orjson
 import structlog
 
-from controller.apis.json import Json
 from controller.clients.kube.backoff import Backoff
 from controller.clients.kube.client import Object, Page, key_of
-from controller.clients.kube.errors import (
-    ExpiredError,
-    KubeError,
-    UnreachableError,
-    error_from_status,
-)
+from controller.clients.kube.errors import ExpiredError, KubeError, UnreachableError
+from controller.clients.kube.events import event_of, fault_of, metadata_of, went_back
 from controller.clients.kube.lines import lines
 from controller.clients.kube.resources import Key, Resource
 from controller.clients.kube.store import Change, Known, Store
@@ -94,6 +88,152 @@ class Chance:
     random: Callable[[], float] = randomness.random
 
 
+class Follower(Generic[T]):
+    """Lists one resource and watches it from there, and says what it hears.
+
+    Who is told keeps what it needs: `Informer` the newest of each object, a history
+    all that came.
+    """
+
+    def __init__(
+        self,
+        client: ListsAndWatches,
+        resource: Resource,
+        project: Callable[[Object], T],
+        *,
+        on_list: Callable[[Sequence[T], str], None],
+        on_event: Callable[[str, T | None, str], None],
+        first_list: Callable[[], AsyncIterator[Page]] | None = None,
+        namespace: str = "",
+        selectors: Query = (),
+        pace: Pace | None = None,
+        chance: Chance | None = None,
+    ) -> None:
+        """Describe what to follow; nothing is asked before `run`.
+
+        Args:
+            client: whom to ask.
+            resource: what to follow.
+            project: what to keep of each object. Total: what it raises ends `run`.
+            on_list: told every object of a complete list, and the list's resource version.
+                A second list means that events were missed.
+            on_event: told the type of each event, its object (None: a bookmark) and the
+                resource version that is reached with it. Neither may block.
+            first_list: where to begin, such as `pages_at`; once that is refused, as ever.
+            namespace: empty for all of them.
+            selectors: `labelSelector` and `fieldSelector`.
+            pace: how much at once and how often.
+            chance: time and randomness.
+        """
+        self.position: str | None = None
+        self.heard_at: float | None = None
+        self.fault: KubeError | None = None
+        self._client = client
+        self._resource = resource
+        self._project = project
+        self._on_list = on_list
+        self._on_event = on_event
+        self._first_list = first_list
+        self._namespace = namespace
+        self._selectors = selectors
+        self._pace = pace or Pace()
+        self._chance = chance or Chance()
+        self._heard = 0
+
+    async def run(self) -> NoReturn:
+        """List and watch until cancelled; faults of the API server are waited out."""
+        failures = 0
+        while True:
+            heard_before = self._heard
+            try:
+                if self.position is None:
+                    await self._list()
+                await self._watch(self.position or "")
+            except KubeError as fault:
+                # Only a watch that was heard proves that all is well again: a list that
+                # works before each watch that fails must not keep the delay short.
+                failures = 1 if self._heard != heard_before else failures + 1
+                self._note(fault, failures=failures)
+                await self._chance.sleep(self._delay(fault, failures))
+            else:
+                failures = 0
+
+    async def _list(self) -> None:
+        listed: list[T] = []
+        version = ""
+        async for page in self._pages():
+            listed.extend(self._project(body) for body in page.items)
+            version = page.resource_version
+        self._first_list = None
+        self._on_list(listed, version)
+        self.position = version
+        self.heard_at = self._chance.clock()
+
+    def _pages(self) -> AsyncIterator[Page]:
+        if self._first_list is not None:
+            return self._first_list()
+        return pages(
+            self._client,
+            self._resource,
+            namespace=self._namespace,
+            limit=self._pace.page_size,
+            selectors=self._selectors,
+        )
+
+    async def _watch(self, position: str) -> None:
+        """Follow the events until the server ends the watch in good order."""
+        opened, heard_before = self._chance.clock(), self._heard
+        lasting = self._pace.lasting
+        async with self._client.watch(
+            self._resource,
+            resource_version=position,
+            lasting=lasting + int(lasting * self._chance.random()),
+            silence=self._pace.silence,
+            namespace=self._namespace,
+            selectors=self._selectors,
+        ) as pieces:
+            self.fault = None
+            async for line in lines(pieces):
+                self._receive(line)
+                if self._heard % _EVENTS_PER_TURN == 0:
+                    # A burst is parsed from one buffer without waiting: let requests in between.
+                    await asyncio.sleep(0)
+        if self._heard == heard_before and self._chance.clock() - opened < 1:
+            raise UnreachableError(
+                f"watch {self._resource.plural}: ended at once, without an event"
+            )
+
+    def _receive(self, line: bytes) -> None:
+        kind, body = event_of(line, self._resource)
+        if kind == "ERROR":
+            raise fault_of(body, self._resource)
+        version = metadata_of(body).get("resourceVersion")
+        if not isinstance(version, str) or went_back(self.position, version):
+            # Only a restored backup does that; what we know may then never have been.
+            raise ExpiredError(f"watch {self._resource.plural}: went back to version {version}")
+        self._on_event(kind, None if kind == "BOOKMARK" else self._project(body), version)
+        self.position = version
+        self.heard_at = self._chance.clock()
+        self._heard += 1
+
+    def _note(self, fault: KubeError, *, failures: int) -> None:
+        self.fault = fault
+        if not isinstance(fault, UnreachableError) or failures >= _RESUMES_BEFORE_RELIST:
+            self.position = None
+            self._first_list = None
+        log.warning(
+            "informer interrupted",
+            resource=self._resource.plural,
+            failures=failures,
+            relist=self.position is None,
+            error=str(fault),
+        )
+
+    def _delay(self, fault: KubeError, failures: int) -> float:
+        delay = self._pace.backoff.delay(failures, random=self._chance.random)
+        return max(delay, min(fault.retry_after or 0.0, self._pace.backoff.longest))
+
+
 class Informer(Generic[T]):
     """A live copy of one resource, reduced by a projection to what its readers need.
 
@@ -124,19 +264,21 @@ class Informer(Generic[T]):
             chance: time and randomness.
         """
         self.synced = asyncio.Event()
-        self._client = client
         self._resource = resource
         self._project = project
-        self._namespace = namespace
-        self._selectors = selectors
-        self._pace = pace or Pace()
-        self._chance = chance or Chance()
         self._store: Store[T] = Store()
         self._listeners: list[Callable[[Change[T]], None]] = []
-        self._position: str | None = None
-        self._heard_at: float | None = None
-        self._heard = 0
-        self._fault: KubeError | None = None
+        self._follower = Follower(
+            client,
+            resource,
+            self._read,
+            on_list=self._replace,
+            on_event=self._receive,
+            namespace=namespace,
+            selectors=selectors,
+            pace=pace,
+            chance=chance,
+        )
 
     @property
     def resource(self) -> Resource:
@@ -146,17 +288,17 @@ class Informer(Generic[T]):
     @property
     def resource_version(self) -> str | None:
         """Up to which version of the collection everything is known; None before the first list."""
-        return self._position
+        return self._follower.position
 
     @property
     def heard_at(self) -> float | None:
         """When the API server was last heard, on the injected clock."""
-        return self._heard_at
+        return self._follower.heard_at
 
     @property
     def fault(self) -> KubeError | None:
         """Why nothing is heard at present; None while all is well."""
-        return self._fault
+        return self._follower.fault
 
     def get(self, key: Key) -> Known[T] | None:
         """One object as it was last seen."""
@@ -183,80 +325,23 @@ class Informer(Generic[T]):
 
     async def run(self) -> NoReturn:
         """List and watch until cancelled; faults of the API server are waited out."""
-        failures = 0
-        while True:
-            heard_before = self._heard
-            try:
-                if self._position is None:
-                    await self._list()
-                await self._watch(self._position or "")
-            except KubeError as fault:
-                # Only a watch that was heard proves that all is well again: a list that
-                # works before each watch that fails must not keep the delay short.
-                failures = 1 if self._heard != heard_before else failures + 1
-                self._note(fault, failures=failures)
-                await self._chance.sleep(self._delay(fault, failures))
-            else:
-                failures = 0
+        await self._follower.run()
 
-    async def _list(self) -> None:
-        listed: dict[Key, Known[T]] = {}
-        version = ""
-        async for page in pages(
-            self._client,
-            self._resource,
-            namespace=self._namespace,
-            limit=self._pace.page_size,
-            selectors=self._selectors,
-        ):
-            listed |= {key_of(body): self._known(body) for body in page.items}
-            version = page.resource_version
-        self._emit(self._store.replace(listed))
-        self._position = version
-        self._heard_at = self._chance.clock()
+    def _replace(self, listed: Sequence[tuple[Key, Known[T]]], _version: str) -> None:
+        self._emit(self._store.replace(dict(listed)))
         self.synced.set()
 
-    async def _watch(self, position: str) -> None:
-        """Follow the events until the server ends the watch in good order."""
-        opened, heard_before = self._chance.clock(), self._heard
-        lasting = self._pace.lasting
-        async with self._client.watch(
-            self._resource,
-            resource_version=position,
-            lasting=lasting + int(lasting * self._chance.random()),
-            silence=self._pace.silence,
-            namespace=self._namespace,
-            selectors=self._selectors,
-        ) as pieces:
-            self._fault = None
-            async for line in lines(pieces):
-                self._receive(line)
-                if self._heard % _EVENTS_PER_TURN == 0:
-                    # A burst is parsed from one buffer without waiting: let requests in between.
-                    await asyncio.sleep(0)
-        if self._heard == heard_before and self._chance.clock() - opened < 1:
-            raise UnreachableError(
-                f"watch {self._resource.plural}: ended at once, without an event"
-            )
+    def _receive(self, kind: str, read: tuple[Key, Known[T]] | None, _version: str) -> None:
+        if read is None:
+            return
+        key, known = read
+        self._emit(self._store.remove(key) if kind == "DELETED" else self._store.put(key, known))
 
-    def _receive(self, line: bytes) -> None:
-        kind, body = _event(line, self._resource)
-        if kind == "ERROR":
-            raise _error(body, self._resource)
-        version = _metadata(body).get("resourceVersion")
-        if not isinstance(version, str) or _went_back(self._position, version):
-            # Only a restored backup does that; what we know may then never have been.
-            raise ExpiredError(f"watch {self._resource.plural}: went back to version {version}")
-        if kind == "DELETED":
-            self._emit(self._store.remove(key_of(body)))
-        elif kind != "BOOKMARK":
-            self._emit(self._store.put(key_of(body), self._known(body)))
-        self._position = version
-        self._heard_at = self._chance.clock()
-        self._heard += 1
+    def _read(self, body: Object) -> tuple[Key, Known[T]]:
+        return key_of(body), self._known(body)
 
     def _known(self, body: Object) -> Known[T]:
-        metadata = _metadata(body)
+        metadata = metadata_of(body)
         return Known(
             uid=str(metadata.get("uid") or ""),
             resource_version=str(metadata.get("resourceVersion") or ""),
@@ -267,22 +352,6 @@ class Informer(Generic[T]):
         for change in changes:
             for listener in self._listeners:
                 listener(change)
-
-    def _note(self, fault: KubeError, *, failures: int) -> None:
-        self._fault = fault
-        if not isinstance(fault, UnreachableError) or failures >= _RESUMES_BEFORE_RELIST:
-            self._position = None
-        log.warning(
-            "informer interrupted",
-            resource=self._resource.plural,
-            failures=failures,
-            relist=self._position is None,
-            error=str(fault),
-        )
-
-    def _delay(self, fault: KubeError, failures: int) -> float:
-        delay = self._pace.backoff.delay(failures, random=self._chance.random)
-        return max(delay, min(fault.retry_after or 0.0, self._pace.backoff.longest))
 
 
 async def pages(
@@ -316,36 +385,3 @@ async def list_all(client: ListsAndWatches, resource: Resource) -> list[Object]:
         KubeError: the API server refused, or could not be asked.
     """
     return [body async for page in pages(client, resource) for body in page.items]
-
-
-def _event(line: bytes, resource: Resource) -> tuple[str, Object]:
-    try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError as garbled:
-        raise UnreachableError(f"watch {resource.plural}: not JSON: {garbled}") from garbled
-    if not isinstance(event, dict):
-        raise UnreachableError(f"watch {resource.plural}: an event that is no object")
-    event = cast("dict[str, Json]", event)
-    body = event.get("object")
-    return str(event.get("type")), body if isinstance(body, dict) else {}
-
-
-def _error(status: Object, resource: Resource) -> KubeError:
-    code = status.get("code")
-    return error_from_status(
-        code if isinstance(code, int) else 500,
-        reason=str(status.get("reason") or ""),
-        message=str(status.get("message") or "no message"),
-        doing=f"watch {resource.plural}",
-    )
-
-
-def _metadata(body: Object) -> dict[str, Json]:
-    metadata = body.get("metadata")
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def _went_back(before: str | None, after: str) -> bool:
-    if before is None or not (before.isdecimal() and after.isdecimal()):
-        return False
-    return int(after) < int(before)
