@@ -35,6 +35,7 @@ def settle(
     fence: Fence,
     ledgered: Collection[EntryKey],
     overdue: Mapping[EntryKey, int],
+    unwatchable: Collection[WatchedKind] = (),
 ) -> Account | ViewTooOld:
     """The next account, to be swapped for exactly the one given; maybe equal.
 
@@ -45,7 +46,11 @@ def settle(
         ledgered: the entries whose records are committed.
         overdue: per open entry past its deadline (its `made_at`, the API server's request
             timeout, a margin) the resource version of a quorum read made after that.
+        unwatchable: kinds of which the API server itself says that it serves no such thing,
+            or lets nobody watch it. Nothing is counted from them any more, and their entries
+            are unknown once they are overdue.
     """
+    account = replace(account, as_of=_without(account.as_of, unwatchable))
     too_old = _find_older(account, views)
     if too_old is not None:
         return too_old
@@ -54,7 +59,12 @@ def settle(
         enforce_fence(account, fence),
         settled=_recount(account.agent, views),
         as_of=_advance(account.as_of, views),
-        pending=tuple(_decide(entry, account, views, overdue) for entry in kept),
+        pending=tuple(
+            _give_up(entry, overdue)
+            if entry.kind in unwatchable
+            else _decide(entry, account, views, overdue)
+            for entry in kept
+        ),
     )
 
 
@@ -72,10 +82,11 @@ def enforce_fence(account: Account, fence: Fence) -> Account:
 def is_worth_a_swap(before: Account, after: Account) -> bool:
     """Whether more changed than how far the same kinds were seen.
 
-    A kind that is new in `as_of` counts: creates of it can be proven lost from then on.
+    A kind that is new in `as_of` counts, for creates of it can be proven lost from then on;
+    so does one that is no longer watched.
     """
-    has_new_kind = bool(after.as_of.keys() - before.as_of.keys())
-    return has_new_kind or replace(after, as_of=before.as_of) != before
+    has_same_kinds = after.as_of.keys() == before.as_of.keys()
+    return not has_same_kinds or replace(after, as_of=before.as_of) != before
 
 
 def _find_older(account: Account, views: Mapping[WatchedKind, KindView]) -> ViewTooOld | None:
@@ -101,6 +112,16 @@ def _advance(
 ) -> Mapping[WatchedKind, int]:
     seen = {kind: view.seen_to for kind, view in views.items()}
     return MappingProxyType({**as_of, **seen})
+
+
+def _without(
+    as_of: Mapping[WatchedKind, int], unwatchable: Collection[WatchedKind]
+) -> Mapping[WatchedKind, int]:
+    return MappingProxyType({kind: at for kind, at in as_of.items() if kind not in unwatchable})
+
+
+def _give_up(entry: Entry, overdue: Mapping[EntryKey, int]) -> Entry:
+    return entry.decided(Outcome.UNKNOWN) if entry.key in overdue else entry
 
 
 def _decide(
