@@ -17,6 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from controller.accounts.encoding import account_to_object
 from controller.apis.conditions import Condition, ConditionStatus, ConditionType, set_condition
 from controller.apis.crds import KINDS, Kind
 from controller.apis.invalid import InvalidResourceError
@@ -25,6 +26,7 @@ from controller.apis.reasons import Reason
 from controller.apis.v1alpha1.conversion import conditions_of, mandate_from_object
 from native.api import Answer
 from native.controlplane import ControlPlane
+from tests.accounts import DEPLOYMENTS, PODS, an_account, an_entry
 from tests.samples import BAD_SAMPLES, GOOD_SAMPLES, expectation, resource_in
 from tests.waiting import eventually
 
@@ -274,7 +276,10 @@ def test_a_malformed_condition_is_refused(
     assert fault in refused.text
 
 
-@pytest.mark.parametrize("name", ["mandates", "mandate", "mdt", "governances", "gov", "governor"])
+@pytest.mark.parametrize(
+    "name",
+    ["mandates", "mandate", "mdt", "governances", "gov", "accounts", "account", "acct", "governor"],
+)
 def test_every_name_of_a_kind_is_understood(plane: ControlPlane, name: str) -> None:
     plane.kubectl("get", name).require_ok()
 
@@ -303,6 +308,45 @@ def shown(plane: ControlPlane) -> Iterator[tuple[str, ...]]:
     assert patch_status(plane, names[1], status_of(suspended)).ok
     yield names
     plane.kubectl("delete", "mandate", *names).require_ok()
+
+
+@pytest.fixture(scope="module")
+def shown_accounts(plane: ControlPlane) -> Iterator[tuple[str, ...]]:
+    """Of an agent with a write under way, and of one that is suspended: their names."""
+    busy = an_account(
+        an_entry(after={"pods": 2}),
+        agent="migrator",
+        settled={"pods": 4},
+        as_of={DEPLOYMENTS: 4711, PODS: 4712},
+    )
+    suspended = an_account(agent="runaway", generation=7, suspended=True, as_of={})
+    for account in (busy, suspended):
+        written = json.dumps(account_to_object(account, metadata={}))
+        plane.kubectl("create", "-f", "-", stdin=written).require_ok()
+    yield (busy.agent, suspended.agent)
+    plane.kubectl("delete", "account", busy.agent, suspended.agent).require_ok()
+
+
+@pytest.mark.parametrize(
+    ("golden", "arguments"),
+    [
+        pytest.param("get-accounts.txt", ["get", "accounts"], id="get"),
+        pytest.param("get-accounts-wide.txt", ["get", "accounts", "-o", "wide"], id="get, wide"),
+        pytest.param("describe-account.txt", ["describe", "account"], id="describe"),
+    ],
+)
+def test_the_accounts_read_well(
+    plane: ControlPlane,
+    shown_accounts: tuple[str, ...],
+    golden: str,
+    arguments: list[str],
+    repository: Path,
+) -> None:
+    names = shown_accounts[:1] if arguments[0] == "describe" else shown_accounts
+
+    printed = plane.kubectl(*arguments, *names).require_ok().stdout
+
+    assert_golden(repository / "tests/golden/crds" / golden, without_accidents(printed))
 
 
 @pytest.mark.parametrize(
@@ -340,6 +384,11 @@ def test_the_objects_read_well(
         pytest.param("explain-mandate-spec-rules.txt", ["mandate.spec.rules"], id="rules"),
         pytest.param("explain-mandate-spec-subjects.txt", ["mandate.spec.subjects"], id="subjects"),
         pytest.param("explain-governance-spec.txt", ["governance.spec"], id="governance.spec"),
+        pytest.param("explain-account.txt", ["account"], id="account"),
+        pytest.param("explain-account-status.txt", ["account.status"], id="account.status"),
+        pytest.param(
+            "explain-account-status-fence.txt", ["account.status.fence"], id="account.status.fence"
+        ),
     ],
 )
 def test_the_documentation_reads_well(
