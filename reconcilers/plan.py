@@ -1,10 +1,12 @@
 """Decides what to write so that the registration selects every agent, and the status says so.
 
 Pure: from what is stored to a list of effects, carried out in order. The order is
-the point: a Mandate is `Ready` only after the registration that holds its subjects
-was stored, so a plan that cannot register changes no Mandate to Ready. Whoever
-carries it out leaves out, after a registration that failed, each status that
-relies on it.
+the point. The validating configuration is stored before the mutating one: in between,
+the write of a new agent is judged and refused for its missing stamp, whereas the other
+way round it would pass with a stamp that vouches for it, unjudged and unrecorded. And a
+Mandate is `Ready` only after both are stored, so a plan that cannot register changes no
+Mandate to Ready. Whoever carries it out leaves out, after a registration that failed,
+each status that relies on it.
 
 Nothing here writes, and nothing here says what an agent may do.
 """
@@ -14,15 +16,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias, cast
 
+from controller.accounts.account import Fence
 from controller.agents.registry import InvalidMandate, Registry
-from controller.apis.conditions import Condition, ConditionStatus, ConditionType, set_condition
+from controller.apis.conditions import Condition, ConditionStatus, ConditionType
 from controller.apis.governance import Governance
 from controller.apis.json import Json
 from controller.apis.mandates import Mandate
 from controller.apis.reasons import Reason
 from controller.clients.kube.client import Object
+from controller.clients.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
 from controller.feeds.registry import InvalidGovernance, Stored, StoredGovernance, StoredMandate
-from controller.registration.subject import RegistrationError, Target, render_subject_webhook
+from controller.registration.subject import (
+    RegistrationError,
+    Target,
+    render_subject_registration,
+)
+from reconcilers.observations import (
+    REGISTERED,
+    Observation,
+    conditions_of,
+    not_ready,
+    observe_mandate,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +48,31 @@ class View:
     governance: Governance
     """The last valid one."""
     stored_governance: StoredGovernance | None
-    configuration: Object | None
+    validating: Object | None
     """The ValidatingWebhookConfiguration as it is; None if there is none."""
+    mutating: Object | None
+    """The MutatingWebhookConfiguration likewise."""
+    fences: Mapping[str, Fence] | None
+    """Of each Account that can be read, by its name; None while they are not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateConfiguration:
-    """Store the registration where there is none."""
+    """Store one half of the registration where there is none."""
 
+    resource: Resource
     body: Object
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceConfiguration:
-    """Store the registration in place of the one that was seen, and of no other version.
+    """Store one half in place of the one that was seen, and of no other version.
 
     Replaced, not applied: applying would leave the match conditions and webhooks
     that someone else added, and one condition more is enough to select nobody.
     """
 
+    resource: Resource
     body: Object
 
 
@@ -85,25 +106,6 @@ class Plan:
     """Whether every agent of the view is selected once it is carried out."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Observation:
-    """One condition, before it is known since when it holds."""
-
-    type: ConditionType
-    status: ConditionStatus
-    reason: Reason
-    message: str
-
-
-_REGISTERED = _Observation(
-    ConditionType.READY,
-    ConditionStatus.TRUE,
-    Reason.REGISTERED,
-    "the API server asks Governor about every write",
-)
-_SHOWN = 3
-
-
 def plan_registration(
     view: View, *, own_usernames: Collection[str], target: Target, now: datetime
 ) -> Plan:
@@ -117,30 +119,34 @@ def plan_registration(
     """
     registry = _registry(view)
     try:
-        desired = render_subject_webhook(
+        desired = render_subject_registration(
             usernames=registry.claims.keys(),
             dedicated_namespaces=view.governance.dedicated_namespaces,
             own_usernames=own_usernames,
             target=target,
         )
     except RegistrationError as impossible:
-        ready = _not_ready(Reason.PENDING, f"the last registration stays: {impossible}")
+        ready = not_ready(Reason.PENDING, f"the last registration stays: {impossible}")
         writes: tuple[Effect, ...] = ()
     else:
-        ready = _REGISTERED
-        writes = _configuration_writes(cast("Object", desired), view.configuration)
-    mandates = (
-        (stored, _observe_mandate(stored, registry, own_usernames=own_usernames, ready=ready))
-        for stored in view.mandates
-    )
+        ready = REGISTERED
+        writes = (
+            *_configuration_writes(
+                VALIDATING_WEBHOOKS, cast("Object", desired.validating), view.validating
+            ),
+            *_configuration_writes(
+                MUTATING_WEBHOOKS, cast("Object", desired.mutating), view.mutating
+            ),
+        )
+    mandates = _observe_mandates(view, registry, own_usernames=own_usernames, ready=ready)
     governance = plan_governance(view.stored_governance, ready=ready, now=now)
     return Plan(
-        (*writes, *_status_writes(mandates, now), *governance), selects_all=ready is _REGISTERED
+        (*writes, *_status_writes(mandates, now), *governance), selects_all=ready is REGISTERED
     )
 
 
 def plan_governance(
-    stored: StoredGovernance | None, *, ready: _Observation = _REGISTERED, now: datetime
+    stored: StoredGovernance | None, *, ready: Observation = REGISTERED, now: datetime
 ) -> tuple[Effect, ...]:
     """What to write into the status of the Governance, as far as one is stored.
 
@@ -151,7 +157,7 @@ def plan_governance(
         return ()
     content = stored.content
     if isinstance(content, InvalidGovernance):
-        ready = _not_ready(Reason.INVALID, f"the last valid one stays in force: {content.message}")
+        ready = not_ready(Reason.INVALID, f"the last valid one stays in force: {content.message}")
     return _status_writes([(stored, (ready,))], now)
 
 
@@ -164,9 +170,33 @@ def _registry(view: View) -> Registry:
     )
 
 
-def _configuration_writes(desired: Object, stored: Object | None) -> tuple[Effect, ...]:
+def _observe_mandates(
+    view: View, registry: Registry, *, own_usernames: Collection[str], ready: Observation
+) -> list[tuple[Stored, tuple[Observation, ...]]]:
+    fences = view.fences
+    if fences is None:
+        # A restart must not declare every mandate pending. Agents are selected meanwhile.
+        return []
+    return [
+        (
+            stored,
+            observe_mandate(
+                stored,
+                fences.get(stored.name),
+                registry,
+                own_usernames=own_usernames,
+                ready=ready,
+            ),
+        )
+        for stored in view.mandates
+    ]
+
+
+def _configuration_writes(
+    resource: Resource, desired: Object, stored: Object | None
+) -> tuple[Effect, ...]:
     if stored is None:
-        return (CreateConfiguration(desired),)
+        return (CreateConfiguration(resource, desired),)
     ours, theirs = _part(desired, "metadata"), _part(stored, "metadata")
     labels = {**_part(theirs, "labels"), **_part(ours, "labels")}
     # No webhooks are stored as no list at all.
@@ -175,84 +205,14 @@ def _configuration_writes(desired: Object, stored: Object | None) -> tuple[Effec
         return ()
     # The rest of the metadata belongs to others, and the version to the precondition.
     metadata = {key: value for key, value in theirs.items() if key != "managedFields"}
-    return (ReplaceConfiguration({**desired, "metadata": {**metadata, "labels": labels}}),)
-
-
-def _observe_mandate(
-    stored: StoredMandate,
-    registry: Registry,
-    *,
-    own_usernames: Collection[str],
-    ready: _Observation,
-) -> tuple[_Observation, ...]:
-    content = stored.content
-    conflict = _observe_conflict(stored, registry)
-    if isinstance(content, InvalidMandate):
-        unknown = _Observation(
-            ConditionType.SUSPENDED,
-            ConditionStatus.UNKNOWN,
-            Reason.INVALID,
-            "the mandate cannot be read; every write of its subjects is refused",
-        )
-        return (_not_ready(Reason.INVALID, content.message), unknown, conflict)
-    if conflict.status is ConditionStatus.TRUE:
-        ready = _not_ready(Reason.SUBJECT_CONFLICT, conflict.message)
-    for index, subject in enumerate(content.subjects):
-        if subject.username in own_usernames:
-            ready = _not_ready(
-                Reason.INVALID,
-                f"spec.subjects[{index}]: {subject.username} is Governor itself: remove it",
-            )
-    return (ready, _observe_suspension(content), conflict)
-
-
-def _observe_suspension(mandate: Mandate) -> _Observation:
-    if mandate.suspended:
-        return _Observation(
-            ConditionType.SUSPENDED,
-            ConditionStatus.TRUE,
-            Reason.SUSPENDED,
-            "spec.suspend is true: every write of the agent is refused",
-        )
-    return _Observation(
-        ConditionType.SUSPENDED,
-        ConditionStatus.FALSE,
-        Reason.NOT_SUSPENDED,
-        "the writes of the agent are judged",
-    )
-
-
-def _observe_conflict(stored: StoredMandate, registry: Registry) -> _Observation:
-    content = stored.content
-    usernames = (
-        content.usernames
-        if isinstance(content, InvalidMandate)
-        else tuple(subject.username for subject in content.subjects)
-    )
-    contested = [
-        f"{username} is also a subject of {_listed(rivals)}"
-        for username in usernames
-        if (rivals := [c.name for c in registry.claims[username] if c.name != stored.name])
-    ]
-    if not contested:
-        return _Observation(
-            ConditionType.CONFLICT,
-            ConditionStatus.FALSE,
-            Reason.NO_CONFLICT,
-            "every subject stands in this mandate only",
-        )
-    return _Observation(
-        ConditionType.CONFLICT,
-        ConditionStatus.TRUE,
-        Reason.SUBJECT_CONFLICT,
-        f"{_listed(contested)}: their writes are refused until one mandate names them",
-    )
+    body: Object = {**desired, "metadata": {**metadata, "labels": labels}}
+    return (ReplaceConfiguration(resource, body),)
 
 
 def _status_writes(
-    observed: Iterable[tuple[Stored, tuple[_Observation, ...]]], now: datetime
+    observed: Iterable[tuple[Stored, tuple[Observation, ...]]], now: datetime
 ) -> tuple[WriteStatus, ...]:
-    writes = [WriteStatus(stored, _conditions(stored, found, now)) for stored, found in observed]
+    writes = [WriteStatus(stored, conditions_of(stored, found, now)) for stored, found in observed]
     return tuple(write for write in writes if not _says_so_already(write))
 
 
@@ -261,34 +221,6 @@ def _says_so_already(write: WriteStatus) -> bool:
     return write.of.generation == status.observed_generation and set(write.conditions) <= set(
         status.conditions
     )
-
-
-def _conditions(
-    stored: Stored, observations: tuple[_Observation, ...], now: datetime
-) -> tuple[Condition, ...]:
-    """Our conditions only: those of others stay theirs."""
-    types = {observed.type.value for observed in observations}
-    conditions = tuple(held for held in stored.status.conditions if held.type in types)
-    for observed in observations:
-        conditions = set_condition(
-            conditions,
-            type=observed.type.value,
-            status=observed.status,
-            reason=observed.reason.value,
-            message=observed.message,
-            observed_generation=stored.generation,
-            now=now.replace(microsecond=0),
-        )
-    return conditions
-
-
-def _not_ready(reason: Reason, message: str) -> _Observation:
-    return _Observation(ConditionType.READY, ConditionStatus.FALSE, reason, message)
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(sorted(names)[:_SHOWN]) + more
 
 
 def _part(body: Mapping[str, Json], name: str) -> dict[str, Json]:

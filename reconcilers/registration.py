@@ -1,10 +1,11 @@
 """Keeps the `subject` registration stored, and the Mandates' status true.
 
-Level-based: whenever a Mandate, the Governance, the registration itself or the CA
-changed, the whole is planned anew from what is stored and the plan carried out in
+Level-based: whenever a Mandate, its Account's fence, the Governance, the registration
+itself or the CA changed, the whole is planned anew from what is stored and the plan carried out in
 order. So it is restored when someone edits or deletes it, within one round trip of
 the watch; until then an edit holds (what prevents that is a guard in the API
-server, not this loop).
+server, not this loop). Accounts are looked at for their fence only; they change with
+every write of an agent, and a plan for each would be one too many.
 
 Runs in any number of processes at once: all of them plan the same from the same
 objects, a write of the same content changes nothing, and a replacement is bound to
@@ -15,17 +16,19 @@ the API server refuse the status of one Mandate must not silence all of them.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import structlog
 
+from controller.accounts.account import Account, Fence
 from controller.clients.kube.client import Object
 from controller.clients.kube.errors import KubeError, NotFoundError
 from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace
 from controller.clients.kube.resources import (
+    MUTATING_WEBHOOKS,
     VALIDATING_WEBHOOKS,
     Key,
     Resource,
@@ -74,6 +77,35 @@ class RegistrationClient(ListsAndWatches, Protocol):
         ...
 
 
+class HoldsAccount(Protocol):
+    """An Account as it is stored."""
+
+    @property
+    def account(self) -> Account:
+        """What it says."""
+        ...
+
+
+class Accounts(Protocol):
+    """The part of `AccountFeed` that the loop uses."""
+
+    async def wait_synced(self) -> None:
+        """Wait until all Accounts are known."""
+        ...
+
+    def get(self, agent: str) -> HoldsAccount | None:
+        """The Account of that name; None if there is none that can be read."""
+        ...
+
+    def all(self) -> Mapping[str, HoldsAccount]:
+        """Every Account that can be read, by name."""
+        ...
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the name after every change of an Account; it must not block."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RegistrationSettings:
     """What the registration says beside who is selected."""
@@ -97,6 +129,7 @@ class RegistrationLoop:
         self,
         client: RegistrationClient,
         feed: RegistryFeed,
+        accounts: Accounts,
         settings: RegistrationSettings,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -106,34 +139,56 @@ class RegistrationLoop:
         self.stored = asyncio.Event()
         self._client = client
         self._feed = feed
+        self._accounts = accounts
         self._settings = settings
         self._clock = clock
         self._queue: WorkQueue[str] = WorkQueue()
-        self._configurations: Informer[Object] = Informer(
-            client,
-            VALIDATING_WEBHOOKS,
-            lambda body: body,
-            selectors=[("fieldSelector", f"metadata.name={SUBJECT_CONFIGURATION}")],
-            pace=pace,
-            chance=chance,
-        )
+        self._configurations = {
+            resource: _follow_ours(client, resource, pace=pace, chance=chance)
+            for resource in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)
+        }
+        self._fences: Mapping[str, Fence] = {}
+        self._are_fences_known = False
         feed.subscribe(self.wake)
-        self._configurations.subscribe(lambda _change: self.wake())
+        accounts.subscribe(self._on_account)
+        for informer in self._configurations.values():
+            informer.subscribe(lambda _change: self.wake())
 
     def wake(self) -> None:
         """Plan anew soon; for what the loop does not watch itself, such as a renewed CA."""
         self._queue.add(_LOOP)
 
-    async def run(self) -> NoReturn:
-        """Run until cancelled. The feed is run by someone else."""
+    async def run(self, *, before: asyncio.Event | None = None) -> NoReturn:
+        """Run until cancelled. The feeds are run by someone else.
+
+        Args:
+            before: set once agents may be selected; nothing is written until then.
+        """
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._configurations.run(), name="informer of the registration")
+            for resource, informer in self._configurations.items():
+                tasks.create_task(informer.run(), name=f"informer of our {resource.plural}")
             # Before all lists are complete a plan would deselect agents that exist.
             await self._feed.wait_synced()
-            await self._configurations.synced.wait()
+            for informer in self._configurations.values():
+                await informer.synced.wait()
+            if before is not None:
+                await before.wait()
+            # Agents are selected although nothing is known of their Accounts.
+            tasks.create_task(self._learn_fences(), name="first list of accounts")
             self.wake()
             await run_loop(self._queue, self._reconcile, name=_LOOP)
         raise AssertionError("the loop ended")
+
+    async def _learn_fences(self) -> None:
+        await self._accounts.wait_synced()
+        self._are_fences_known = True
+        self.wake()
+
+    def _on_account(self, agent: str) -> None:
+        stored = self._accounts.get(agent)
+        fence = None if stored is None else stored.account.fence
+        if fence != self._fences.get(agent):
+            self.wake()
 
     async def _reconcile(self, _key: str) -> Result:
         plan = self._plan()
@@ -170,12 +225,13 @@ class RegistrationLoop:
             # Which namespaces are dedicated is unknown: what is registered stays as it is.
             return Plan(plan_governance(stored_governance, now=now), selects_all=False)
         mandates = self._feed.mandates.snapshot()
-        configuration = self._configurations.get(_CONFIGURATION)
         view = View(
             mandates=tuple(mandates[key] for key in sorted(mandates)),
             governance=governance,
             stored_governance=stored_governance,
-            configuration=None if configuration is None else configuration.value,
+            validating=self._stored(VALIDATING_WEBHOOKS),
+            mutating=self._stored(MUTATING_WEBHOOKS),
+            fences=self._known_fences(),
         )
         return plan_registration(
             view,
@@ -184,15 +240,26 @@ class RegistrationLoop:
             now=now,
         )
 
+    def _stored(self, resource: Resource) -> Object | None:
+        known = self._configurations[resource].get(_CONFIGURATION)
+        return None if known is None else known.value
+
+    def _known_fences(self) -> Mapping[str, Fence] | None:
+        if not self._are_fences_known:
+            return None
+        accounts = self._accounts.all()
+        self._fences = {name: stored.account.fence for name, stored in accounts.items()}
+        return self._fences
+
     async def _carry_out(self, effect: Effect) -> None:
         match effect:
-            case CreateConfiguration(body):
-                await self._client.create(VALIDATING_WEBHOOKS, body)
-                log.info("registration created", webhooks=_count(body))
-            case ReplaceConfiguration(body):
-                stored = await self._client.replace(VALIDATING_WEBHOOKS, body)
-                self._configurations.adopt(stored)
-                log.info("registration replaced", webhooks=_count(body))
+            case CreateConfiguration(resource, body):
+                await self._client.create(resource, body)
+                log.info("registration created", of=resource.kind, webhooks=_count(body))
+            case ReplaceConfiguration(resource, body):
+                stored = await self._client.replace(resource, body)
+                self._configurations[resource].adopt(stored)
+                log.info("registration replaced", of=resource.kind, webhooks=_count(body))
             case WriteStatus():
                 await self._write_status(effect)
 
@@ -211,6 +278,19 @@ class RegistrationLoop:
         informer.adopt(stored)
 
 
+def _follow_ours(
+    client: ListsAndWatches, resource: Resource, *, pace: Pace | None, chance: Chance | None
+) -> Informer[Object]:
+    return Informer(
+        client,
+        resource,
+        lambda body: body,
+        selectors=[("fieldSelector", f"metadata.name={SUBJECT_CONFIGURATION}")],
+        pace=pace,
+        chance=chance,
+    )
+
+
 def _status_body(effect: WriteStatus, resource: Resource) -> Object:
     conditions: list[Json] = [dict(condition.to_json()) for condition in effect.conditions]
     return {
@@ -227,7 +307,9 @@ def _relies_on_registration(effect: Effect) -> bool:
 
 
 def _subject_of(effect: Effect) -> str:
-    return effect.of.name if isinstance(effect, WriteStatus) else SUBJECT_CONFIGURATION
+    if isinstance(effect, WriteStatus):
+        return effect.of.name
+    return f"{effect.resource.plural}/{SUBJECT_CONFIGURATION}"
 
 
 def _count(configuration: Object) -> int:

@@ -1,5 +1,14 @@
 """Renders the `subject` registration: which requests the API server asks us about.
 
+Two configurations of one name select the same requests: the validating one has every
+operation judged; the mutating one has what is created or updated stamped first, since
+a deletion or a connection has nothing to stamp. They differ in nothing else: whoever
+is judged can be stamped, and nobody is stamped who is not judged.
+
+Mutating webhooks are called in the order of their configurations' names. Ours has no
+place of its own in it: `IfNeeded` has us called again if a later one changed the object,
+and validation sees the final object anyway.
+
 It selects agents by who they are, as the API server authenticated them: by the
 group of a dedicated namespace, by the username's prefix (impersonation can drop
 the group), and by listed usernames. Never by a label or annotation, which an
@@ -13,7 +22,7 @@ Pure: it neither reads nor writes the API, and says nothing about what agents ma
 """
 
 import base64
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -22,7 +31,7 @@ import orjson
 from controller.registration.cel import cel_list, cel_string
 
 SUBJECT_CONFIGURATION = "governor-subject"
-"""The name of the ValidatingWebhookConfiguration."""
+"""The name of the ValidatingWebhookConfiguration and of the MutatingWebhookConfiguration."""
 
 LONGEST_EXPRESSION = 100_000
 """Code points that the API server takes in one expression (422 above)."""
@@ -33,7 +42,6 @@ _USERNAME = 'request.userInfo.?username.orValue("")'
 _GROUPS = "request.userInfo.?groups.orValue([])"
 _PREFIX = "system:serviceaccount:"
 _GROUP = "system:serviceaccounts:"
-_WEBHOOK_DOMAIN = "validate.governor.dev"
 
 
 class RegistrationError(Exception):
@@ -53,7 +61,7 @@ class UrlEndpoint:
     """A webhook at a fixed address."""
 
     url: str
-    """`https://`, without user, query or fragment."""
+    """`https://`, without user, query or fragment: what `/validate` and `/mutate` are below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +70,9 @@ class ServiceEndpoint:
 
     namespace: str
     name: str
-    path: str
     port: int = 443
+    path: str = ""
+    """What `/validate` and `/mutate` are below; empty: the root."""
 
 
 Endpoint: TypeAlias = UrlEndpoint | ServiceEndpoint
@@ -88,17 +97,51 @@ class Target:
             raise ValueError(f"url: {self.endpoint.url!r}; expected https://")
 
 
-def render_subject_webhook(
+@dataclass(frozen=True, slots=True)
+class SubjectRegistration:
+    """Both configurations whole, every defaulted field written out."""
+
+    validating: dict[str, object]
+    mutating: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What sets one of the two configurations apart."""
+
+    kind: str
+    domain: str
+    """Of the webhooks' names: unlike the other's, or their audit annotations would collide."""
+    path: str
+    operations: tuple[str, ...]
+    more: Mapping[str, object]
+    """Fields that only this kind of webhook has."""
+
+
+_VALIDATING = _Part(
+    "ValidatingWebhookConfiguration", "validate.governor.dev", "/validate", ("*",), {}
+)
+_MUTATING = _Part(
+    "MutatingWebhookConfiguration",
+    "mutate.governor.dev",
+    "/mutate",
+    ("CREATE", "UPDATE"),
+    {"reinvocationPolicy": "IfNeeded"},
+)
+
+
+def render_subject_registration(
     *,
     usernames: Collection[str],
     dedicated_namespaces: Collection[str],
     own_usernames: Collection[str],
     target: Target,
-) -> dict[str, object]:
-    """The whole ValidatingWebhookConfiguration, every defaulted field written out.
+) -> SubjectRegistration:
+    """What is to be stored under `SUBJECT_CONFIGURATION`.
 
-    With nobody to govern it has no webhooks. The object itself stays: an
-    administrator sees that Governor is there, and one who deletes it finds it again.
+    With nobody to govern the configurations have no webhooks. The objects themselves
+    stay: an administrator sees that Governor is there, and one who deletes them finds
+    them again.
 
     Args:
         usernames: the subjects of all mandates, valid or not.
@@ -111,17 +154,26 @@ def render_subject_webhook(
         TooManySubjectsError: over about 28,000 usernames outside of them.
     """
     conditions = _conditions(usernames, dedicated_namespaces, own_usernames)
-    webhooks: list[object] = [
-        _webhook(number, condition, target) for number, condition in enumerate(conditions, 1)
-    ]
+    return SubjectRegistration(
+        validating=_configuration(_VALIDATING, conditions, target),
+        mutating=_configuration(_MUTATING, conditions, target),
+    )
+
+
+def _configuration(
+    part: _Part, conditions: Sequence[list[object]], target: Target
+) -> dict[str, object]:
     configuration: dict[str, object] = {
         "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
+        "kind": part.kind,
         "metadata": {
             "name": SUBJECT_CONFIGURATION,
             "labels": {"app.kubernetes.io/managed-by": "governor"},
         },
-        "webhooks": webhooks,
+        "webhooks": [
+            _webhook(part, number, condition, target)
+            for number, condition in enumerate(conditions, 1)
+        ],
     }
     size = len(orjson.dumps(configuration))
     if size > LARGEST_CONFIGURATION:
@@ -203,19 +255,19 @@ def _condition(name: str, expression: str) -> object:
     return {"name": name, "expression": expression}
 
 
-def _webhook(number: int, conditions: list[object], target: Target) -> object:
+def _webhook(part: _Part, number: int, conditions: list[object], target: Target) -> object:
     # Later ones are named so that the first keeps its name, whatever their number.
     prefix = "subject" if number == 1 else f"subject-{number}"
     return {
-        "name": f"{prefix}.{_WEBHOOK_DOMAIN}",
-        "clientConfig": _client_config(target),
+        "name": f"{prefix}.{part.domain}",
+        "clientConfig": _client_config(target, part.path),
         "rules": [
             {
                 "apiGroups": ["*"],
                 "apiVersions": ["*"],
                 # `*` alone would miss every subresource; `*/*` means both.
                 "resources": ["*/*"],
-                "operations": ["*"],
+                "operations": [*part.operations],
                 "scope": "*",
             }
         ],
@@ -227,19 +279,20 @@ def _webhook(number: int, conditions: list[object], target: Target) -> object:
         "sideEffects": "NoneOnDryRun",
         "timeoutSeconds": target.timeout_seconds,
         "admissionReviewVersions": ["v1"],
+        **part.more,
     }
 
 
-def _client_config(target: Target) -> object:
+def _client_config(target: Target, path: str) -> object:
     bundle = base64.b64encode(target.ca_bundle).decode("ascii")
     endpoint = target.endpoint
     if isinstance(endpoint, UrlEndpoint):
-        return {"url": endpoint.url, "caBundle": bundle}
+        return {"url": f"{endpoint.url.rstrip('/')}{path}", "caBundle": bundle}
     return {
         "service": {
             "namespace": endpoint.namespace,
             "name": endpoint.name,
-            "path": endpoint.path,
+            "path": f"{endpoint.path.rstrip('/')}{path}",
             "port": endpoint.port,
         },
         "caBundle": bundle,

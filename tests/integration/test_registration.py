@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -19,17 +20,21 @@ from uuid import uuid4
 
 import pytest
 
+from controller.accounts.account import Account, Fence
+from controller.accounts.encoding import account_to_object
 from controller.clients.kube.backoff import Backoff
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.informer import Pace
+from controller.feeds.accounts import AccountFeed
 from controller.feeds.certificates import CertificateFeed, CertificatePolicy
 from controller.feeds.registry import RegistryFeed
 from controller.manager import run_reconcile
 from controller.registration.subject import (
     SUBJECT_CONFIGURATION,
+    SubjectRegistration,
     Target,
     UrlEndpoint,
-    render_subject_webhook,
+    render_subject_registration,
 )
 from controller.settings import ReconcileSettings
 from native.api import Answer, Api
@@ -39,8 +44,11 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
-CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
-CONFIGURATION = f"{CONFIGURATIONS}/{SUBJECT_CONFIGURATION}"
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+VALIDATING = f"{_ADMISSION}/validatingwebhookconfigurations/{SUBJECT_CONFIGURATION}"
+MUTATING = f"{_ADMISSION}/mutatingwebhookconfigurations/{SUBJECT_CONFIGURATION}"
+HALVES = (VALIDATING, MUTATING)
+ACCOUNTS = "/apis/governor.dev/v1alpha1/accounts"
 MANDATES = "/apis/governor.dev/v1alpha1/mandates"
 GOVERNANCES = "/apis/governor.dev/v1alpha1/governances"
 MERGE = "application/merge-patch+json"
@@ -55,15 +63,15 @@ class Desk:
     context: ssl.SSLContext
     certificates: CertificateFeed
     calls: list[str] = field(default_factory=list[str])
+    stamps: list[str] = field(default_factory=list[str])
+    """What `/mutate` was asked about; `calls` are those of `/validate`."""
     allows: bool = True
 
     @property
     def target(self) -> Target:
         """How the API server finds it."""
         port = self.server.server_address[1]
-        return Target(
-            UrlEndpoint(f"https://127.0.0.1:{port}/validate"), self.certificates.current.bundle
-        )
+        return Target(UrlEndpoint(f"https://127.0.0.1:{port}"), self.certificates.current.bundle)
 
     def asked(self, by: Callable[[], object]) -> list[str]:
         """What the desk is asked about while something is done."""
@@ -95,12 +103,17 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             request = json.loads(self.rfile.read(length))["request"]
-            running.calls.append(_describe(request))
+            path = self.path.partition("?")[0]
+            {"/validate": running.calls, "/mutate": running.stamps}[path].append(_describe(request))
             body = json.dumps(
                 {
                     "apiVersion": "admission.k8s.io/v1",
                     "kind": "AdmissionReview",
-                    "response": {"uid": request["uid"], "allowed": running.allows},
+                    # Stamping denies nothing.
+                    "response": {
+                        "uid": request["uid"],
+                        "allowed": running.allows or path == "/mutate",
+                    },
                 }
             ).encode()
             self.send_response(200)
@@ -135,20 +148,20 @@ def plane(control_plane: ControlPlane, repository: Path) -> Iterator[ControlPlan
     """The control plane with our kinds; without registration, Mandates and Governance after."""
     crds = repository / "manifests" / "crds"
     control_plane.kubectl("apply", "--server-side", "-f", str(crds)).require_ok()
-    control_plane.kubectl(
-        "wait", "--for=condition=Established", "crd/mandates.governor.dev"
-    ).require_ok()
+    control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
     yield control_plane
     # First: were the administrator selected by it, the others could not be deleted.
-    control_plane.admin.call("DELETE", CONFIGURATION)
-    for path in (MANDATES, GOVERNANCES):
+    for path in HALVES:
+        control_plane.admin.call("DELETE", path)
+    for path in (MANDATES, GOVERNANCES, ACCOUNTS):
         assert control_plane.admin.call("DELETE", path).ok
 
 
-def store(plane: ControlPlane, configuration: dict[str, object]) -> None:
+def store(plane: ControlPlane, registration: SubjectRegistration) -> None:
     """Store a registration; the API server must take it without a warning."""
-    done = plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(configuration))
-    assert done.require_ok().stderr == ""
+    for configuration in (registration.validating, registration.mutating):
+        done = plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(configuration))
+        assert done.require_ok().stderr == ""
 
 
 def an_agent(plane: ControlPlane, namespace: str, name: str = "agent") -> Api:
@@ -230,7 +243,7 @@ def test_every_write_of_an_agent_is_asked_about(
     username = f"system:serviceaccount:{namespace}:agent"
     store(
         plane,
-        render_subject_webhook(
+        render_subject_registration(
             usernames=[username] if by == "username" else [],
             dedicated_namespaces=[namespace] if by == "namespace" else [],
             own_usernames=[OWN],
@@ -261,6 +274,14 @@ def test_every_write_of_an_agent_is_asked_about(
         assert agent.call("GET", f"{core}/configmaps").ok
 
     asked = desk.asked(work)
+    assert list(dict.fromkeys(desk.stamps)) == [
+        "CREATE configmaps",
+        "CREATE deployments",
+        "UPDATE deployments/scale",
+        "CREATE events",
+        "CREATE leases",
+        "CREATE pods",
+    ]
     assert list(dict.fromkeys(asked)) == [
         "CREATE configmaps",
         "CREATE deployments",
@@ -281,7 +302,7 @@ def test_nobody_else_is_asked_about(plane: ControlPlane, namespace: str, desk: D
     own = plane.api_for_user(OWN, ["system:masters"])
     store(
         plane,
-        render_subject_webhook(
+        render_subject_registration(
             usernames=[f"system:serviceaccount:{namespace}:agent", OWN],
             dedicated_namespaces=["some-namespace-of-agents"],
             own_usernames=[OWN],
@@ -297,6 +318,7 @@ def test_nobody_else_is_asked_about(plane: ControlPlane, namespace: str, desk: D
         assert answer.status == 201, answer.text
 
     assert desk.asked(work) == []
+    assert desk.stamps == []
 
 
 @pytest.mark.requirement("fail-closed.authenticated-identity")
@@ -306,7 +328,7 @@ def test_impersonation_that_drops_or_borrows_a_group_does_not_escape(
     an_agent(plane, namespace)
     store(
         plane,
-        render_subject_webhook(
+        render_subject_registration(
             usernames=[],
             dedicated_namespaces=[namespace],
             own_usernames=[OWN],
@@ -340,10 +362,10 @@ def test_with_nobody_listening_agents_are_refused_and_all_others_pass(
     plane: ControlPlane, namespace: str, desk: Desk
 ) -> None:
     agent = an_agent(plane, namespace)
-    target = Target(UrlEndpoint("https://127.0.0.1:9/validate"), desk.target.ca_bundle)
+    target = Target(UrlEndpoint("https://127.0.0.1:9"), desk.target.ca_bundle)
     store(
         plane,
-        render_subject_webhook(
+        render_subject_registration(
             usernames=[f"system:serviceaccount:{namespace}:agent"],
             dedicated_namespaces=[],
             own_usernames=[OWN],
@@ -381,7 +403,7 @@ def test_a_username_means_itself_whatever_is_in_it(
     other = plane.api_for_user(username + ".", ["system:masters"])
     store(
         plane,
-        render_subject_webhook(
+        render_subject_registration(
             usernames=[username],
             dedicated_namespaces=[],
             own_usernames=[OWN],
@@ -403,14 +425,14 @@ def test_the_largest_registration_is_stored_selects_and_harms_no_one_with_many_g
     in_both = plane.api_for_user(
         max(usernames), ["system:masters", f"system:serviceaccounts:{namespaces[7]}"]
     )
-    configuration = render_subject_webhook(
+    registration = render_subject_registration(
         usernames=usernames,
         dedicated_namespaces=namespaces,
         own_usernames=[OWN],
         target=desk.target,
     )
-    assert len(cast("list[object]", configuration["webhooks"])) > 1
-    store(plane, configuration)
+    assert len(cast("list[object]", registration.validating["webhooks"])) > 1
+    store(plane, registration)
     # The API server reads what was stored by a watch of its own, and this much takes a moment.
     eventually(
         lambda: desk.asked(lambda: write_configmap(last, namespace)) == ["CREATE configmaps"],
@@ -430,15 +452,15 @@ def test_the_largest_registration_is_stored_selects_and_harms_no_one_with_many_g
 async def governing(
     plane: ControlPlane, desk: Desk, target: Callable[[], Target] | None = None
 ) -> AsyncGenerator[RegistrationLoop]:
-    """The feed and the loop, running."""
+    """The feeds and the loop, running."""
     pace = Pace(backoff=Backoff(first=0.05, longest=0.5))
     async with connect(Kubeconfig(plane.admin_kubeconfig)) as client:
-        feed = RegistryFeed(client, pace=pace)
+        feed, accounts = RegistryFeed(client, pace=pace), AccountFeed(client, pace=pace)
         settings = RegistrationSettings(
             target=target or (lambda: desk.target), own_usernames=frozenset([OWN])
         )
-        loop = RegistrationLoop(client, feed, settings, pace=pace)
-        tasks = [asyncio.create_task(feed.run()), asyncio.create_task(loop.run())]
+        loop = RegistrationLoop(client, feed, accounts, settings, pace=pace)
+        tasks = [asyncio.create_task(part.run()) for part in (feed, accounts, loop)]
         try:
             await asyncio.wait_for(loop.stored.wait(), 20)
             yield loop
@@ -448,8 +470,10 @@ async def governing(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def mandate(plane: ControlPlane, namespace: str, name: str = "", **spec: object) -> str:
-    """Create a Mandate of the namespace's agent; returns its path."""
+def mandate(
+    plane: ControlPlane, namespace: str, name: str = "", *, fenced: bool = True, **spec: object
+) -> str:
+    """Create a Mandate of the namespace's agent, and its Account; returns its path."""
     name = name or f"m-{namespace[-12:]}"
     body = {
         "apiVersion": "governor.dev/v1alpha1",
@@ -462,7 +486,29 @@ def mandate(plane: ControlPlane, namespace: str, name: str = "", **spec: object)
     }
     answer = plane.admin.call("POST", MANDATES, body)
     assert answer.status == 201, answer.text
-    return f"{MANDATES}/{name}"
+    path = f"{MANDATES}/{name}"
+    if fenced:
+        fence(plane, path)
+    return path
+
+
+def fence(plane: ControlPlane, path: str) -> None:
+    """Copy the Mandate's newest generation into its Account, as the settler does."""
+    stored = plane.admin.call("GET", path).json
+    name, generation = stored["metadata"]["name"], stored["metadata"]["generation"]
+    suspended = bool(stored["spec"].get("suspend"))
+    account = Account(name, Fence(stored["metadata"]["uid"], generation, suspended))
+    where = f"{ACCOUNTS}/{name}"
+    found = plane.admin.call("GET", where)
+    if not found.ok:
+        created = plane.admin.call(
+            "POST", ACCOUNTS, account_to_object(account, metadata={"name": name})
+        )
+        assert created.status == 201, created.text
+        return
+    body = account_to_object(account, metadata=found.json["metadata"])
+    swapped = plane.admin.call("PUT", where, body)
+    assert swapped.ok, swapped.text
 
 
 def conditions(plane: ControlPlane, path: str) -> dict[str, str]:
@@ -485,9 +531,17 @@ async def until(holds: Callable[[], object], what: str) -> None:
     await asyncio.to_thread(eventually, holds, what)
 
 
-def webhooks(plane: ControlPlane) -> list[dict[str, Any]] | None:
-    answer = plane.admin.call("GET", CONFIGURATION)
+def webhooks(plane: ControlPlane, half: str = VALIDATING) -> list[dict[str, Any]] | None:
+    answer = plane.admin.call("GET", half)
     return answer.json.get("webhooks", []) if answer.ok else None
+
+
+def selects_nobody(plane: ControlPlane, half: str) -> bool:
+    return webhooks(plane, half) == []
+
+
+def say(plane: ControlPlane, path: str, expected: dict[str, str]) -> bool:
+    return conditions(plane, path) == expected
 
 
 @pytest.mark.requirement("fail-closed.registration")
@@ -500,13 +554,16 @@ async def test_a_mandate_is_ready_when_its_agent_is_asked_about_and_let_go_with_
         return await asyncio.to_thread(desk.asked, lambda: write_configmap(agent, namespace))
 
     async with governing(plane, desk):
-        assert webhooks(plane) == []
+        for half in HALVES:
+            await until(partial(selects_nobody, plane, half), "it is stored, and empty")
         assert await asked() == []
         path = mandate(plane, namespace)
         await until(lambda: conditions(plane, path) == IN_FORCE, "the mandate is ready")
         assert await asked() == ["CREATE configmaps"]
+        assert desk.stamps == ["CREATE configmaps"]
         assert plane.admin.call("DELETE", path).ok
-        await until(lambda: webhooks(plane) == [], "the agent is let go")
+        for half in HALVES:
+            await until(partial(selects_nobody, plane, half), "the agent is let go")
         assert await asked() == []
 
 
@@ -528,32 +585,34 @@ async def test_a_namespace_that_is_dedicated_selects_all_of_its_accounts(
     assert asked == ["CREATE configmaps"]
 
 
+@pytest.mark.requirement("fail-closed.registration")
+@pytest.mark.parametrize("half", [pytest.param(VALIDATING, id="V"), pytest.param(MUTATING, id="M")])
 async def test_a_registration_that_an_administrator_deletes_or_edits_is_restored(
-    plane: ControlPlane, namespace: str, desk: Desk
+    plane: ControlPlane, namespace: str, desk: Desk, half: str
 ) -> None:
     path = mandate(plane, namespace)
     never = [{"name": "never", "expression": "false"}]
     async with governing(plane, desk):
         await until(lambda: conditions(plane, path) == IN_FORCE, "the mandate is ready")
-        whole = webhooks(plane)
+        whole = webhooks(plane, half)
         assert whole
-        assert plane.admin.call("DELETE", CONFIGURATION).ok
-        await until(lambda: webhooks(plane) == whole, "it is restored after a deletion")
+        assert plane.admin.call("DELETE", half).ok
+        await until(lambda: webhooks(plane, half) == whole, "it is restored after a deletion")
         for edit in (
             {"matchConditions": [*whole[0]["matchConditions"], *never]},
             {"failurePolicy": "Ignore"},
             {"objectSelector": {"matchLabels": {"governed": "true"}}},
             {"namespaceSelector": {"matchLabels": {"governed": "true"}}},
-            {"rules": [{**whole[0]["rules"][0], "operations": ["CREATE"]}]},
+            {"rules": [{**whole[0]["rules"][0], "operations": ["CONNECT"]}]},
         ):
             body = {"webhooks": [{**whole[0], **edit}]}
-            patched = plane.admin.call("PATCH", CONFIGURATION, body, content_type=MERGE)
+            patched = plane.admin.call("PATCH", half, body, content_type=MERGE)
             assert patched.ok, patched.text
             assert patched.json["webhooks"] != whole
-            await until(lambda: webhooks(plane) == whole, f"it is restored after {list(edit)}")
+            await until(lambda: webhooks(plane, half) == whole, f"restored after {list(edit)}")
         added = {"webhooks": [*whole, {**whole[0], "name": "more.example.com"}]}
-        assert plane.admin.call("PATCH", CONFIGURATION, added, content_type=MERGE).ok
-        await until(lambda: webhooks(plane) == whole, "a webhook too many is removed")
+        assert plane.admin.call("PATCH", half, added, content_type=MERGE).ok
+        await until(lambda: webhooks(plane, half) == whole, "a webhook too many is removed")
 
 
 async def test_a_subject_in_two_mandates_makes_neither_ready_until_one_lets_go(
@@ -572,16 +631,35 @@ async def test_a_subject_in_two_mandates_makes_neither_ready_until_one_lets_go(
         await until(lambda: conditions(plane, one) == IN_FORCE, "the first is ready again")
 
 
-async def test_suspension_and_resumption_are_reported(
+async def test_a_mandate_is_pending_until_its_account_is_fenced_to_it(
     plane: ControlPlane, namespace: str, desk: Desk
 ) -> None:
-    path = mandate(plane, namespace, suspend=True)
+    path = mandate(plane, namespace, fenced=False)
     async with governing(plane, desk):
-        suspended = {**IN_FORCE, "Suspended": "True Suspended"}
-        await until(lambda: conditions(plane, path) == suspended, "it is suspended")
-        resume = {"spec": {"suspend": False}}
-        assert plane.admin.call("PATCH", path, resume, content_type=MERGE).ok
-        await until(lambda: conditions(plane, path) == IN_FORCE, "it is resumed")
+        pending = {**IN_FORCE, "Ready": "False Pending", "Suspended": "Unknown Pending"}
+        await until(lambda: conditions(plane, path) == pending, "it waits for its Account")
+        assert webhooks(plane), "selected all the same"
+        fence(plane, path)
+        await until(lambda: conditions(plane, path) == IN_FORCE, "it is ready")
+
+
+async def test_suspension_and_resumption_are_reported_when_the_account_says_them(
+    plane: ControlPlane, namespace: str, desk: Desk
+) -> None:
+    path = mandate(plane, namespace)
+    async with governing(plane, desk):
+        await until(lambda: conditions(plane, path) == IN_FORCE, "it is ready")
+        for wish, before, after in (
+            (True, "False Pending", "True Suspended"),
+            (False, "True Suspended", "False NotSuspended"),
+        ):
+            body = {"spec": {"suspend": wish}}
+            assert plane.admin.call("PATCH", path, body, content_type=MERGE).ok
+            wished = {**IN_FORCE, "Ready": "False Pending", "Suspended": before}
+            await until(partial(say, plane, path, wished), f"suspend={wish} is heard")
+            fence(plane, path)
+            taken_over = {**IN_FORCE, "Suspended": after}
+            await until(partial(say, plane, path, taken_over), f"suspend={wish} holds")
 
 
 async def test_governor_itself_as_a_subject_is_not_selected_and_not_ready(
@@ -623,15 +701,19 @@ async def test_a_mandate_of_the_user_that_governor_runs_as_locks_nobody_out(
     desk.allows = False
     # First by name: were its status refused, the later one would not get its own.
     first = mandate(
-        plane, namespace, f"a-{namespace[-8:]}", subjects=[{"kind": "User", "name": own}]
+        plane,
+        namespace,
+        f"a-{namespace[-8:]}",
+        fenced=False,
+        subjects=[{"kind": "User", "name": own}],
     )
     async with reconciling(plane, desk):
         refused = {**IN_FORCE, "Ready": "False Invalid"}
         await until(lambda: conditions(plane, first) == refused, "its mandate is refused")
-        later = mandate(plane, namespace, f"b-{namespace[-8:]}")
+        later = mandate(plane, namespace, f"b-{namespace[-8:]}", fenced=False)
         await until(lambda: conditions(plane, later) == IN_FORCE, "the later one is ready")
         assert write_configmap(plane.admin, namespace).status == 201
-        assert desk.calls == []
+        assert desk.calls == desk.stamps == []
         assert write_configmap(agent, namespace).status == 400
     assert desk.calls == ["CREATE configmaps"]
 
@@ -642,7 +724,7 @@ async def test_two_loops_at_once_write_nothing_more_once_all_is_in_force(
     path = mandate(plane, namespace)
 
     def versions() -> list[str]:
-        answers = [plane.admin.call("GET", where) for where in (path, CONFIGURATION)]
+        answers = [plane.admin.call("GET", where) for where in (path, *HALVES)]
         return [answer.json["metadata"]["resourceVersion"] for answer in answers]
 
     async with governing(plane, desk) as first, governing(plane, desk) as second:
@@ -661,6 +743,7 @@ async def test_two_loops_at_once_write_nothing_more_once_all_is_in_force(
         after = versions()
     assert after[0] == before[0]
     assert after[1] != before[1]
+    assert after[2] != before[2]
 
 
 async def test_a_rotation_of_the_ca_never_makes_the_webhook_unreachable(

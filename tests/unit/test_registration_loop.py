@@ -3,17 +3,20 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import orjson
 import pytest
 
+from controller.accounts.account import Account, Fence
 from controller.clients.kube.client import Object, Page, key_of
 from controller.clients.kube.errors import ForbiddenError, KubeError, UnreachableError
 from controller.clients.kube.resources import (
     GOVERNANCES,
     MANDATES,
+    MUTATING_WEBHOOKS,
     VALIDATING_WEBHOOKS,
     Resource,
 )
@@ -23,7 +26,8 @@ from controller.registration.subject import SUBJECT_CONFIGURATION, Target, UrlEn
 from reconcilers.registration import RegistrationLoop, RegistrationSettings
 
 OWN = "admin"
-TARGET = Target(UrlEndpoint("https://127.0.0.1:8443/validate"), b"CA")
+VALIDATING, MUTATING = VALIDATING_WEBHOOKS.plural, MUTATING_WEBHOOKS.plural
+TARGET = Target(UrlEndpoint("https://127.0.0.1:8443"), b"CA")
 REFUSED = ForbiddenError("denied the request", status=403)
 HOOK_FAILED = UnreachableError("failed calling webhook", status=500)
 NO_ANSWER = UnreachableError("connection refused")
@@ -37,20 +41,32 @@ class FakeCluster:
             (MANDATES, key_of(body).name): body for body in mandates
         }
         self._version = 100
+        self._watched: set[Resource] = set()
         self._events = {
             resource: asyncio.Queue[bytes]()
-            for resource in (MANDATES, GOVERNANCES, VALIDATING_WEBHOOKS)
+            for resource in (MANDATES, GOVERNANCES, VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)
         }
         self.faults: dict[str, KubeError] = {}
         """By the name of the object whose writes fail."""
         self.written: list[str] = []
-        """The names in order, failed ones too."""
+        """The names in order, failed ones too; of a configuration its resource."""
 
     def ready(self, name: str) -> str:
         """The Ready condition as `status reason`; empty if none is written."""
+        return self._condition(name, "Ready")
+
+    def suspended(self, name: str) -> str:
+        """The Suspended condition likewise."""
+        return self._condition(name, "Suspended")
+
+    def is_watched(self, resource: Resource) -> bool:
+        """Whether it was listed, and is watched now."""
+        return resource in self._watched
+
+    def _condition(self, name: str, type_: str) -> str:
         status = cast("dict[str, Any]", self.stored[MANDATES, name].get("status") or {})
         found = {c["type"]: f"{c['status']} {c['reason']}" for c in status.get("conditions", [])}
-        return found.get("Ready", "")
+        return found.get(type_, "")
 
     async def create(self, resource: Resource, body: Object) -> Object:
         """Store, or fail."""
@@ -93,6 +109,7 @@ class FakeCluster:
         selectors: Query = (),
     ) -> AsyncGenerator[AsyncIterator[bytes]]:
         """For good."""
+        self._watched.add(resource)
         yield self._follow(self._events[resource])
 
     async def _follow(self, events: "asyncio.Queue[bytes]") -> AsyncIterator[bytes]:
@@ -101,9 +118,10 @@ class FakeCluster:
 
     def _write(self, resource: Resource, body: Object) -> Object:
         name = key_of(body).name
-        self.written.append(name)
-        if name in self.faults:
-            raise self.faults[name]
+        told = resource.plural if name == SUBJECT_CONFIGURATION else name
+        self.written.append(told)
+        if told in self.faults:
+            raise self.faults[told]
         self._version += 1
         metadata = cast("Object", body["metadata"])
         stored: Object = {
@@ -133,15 +151,79 @@ def mandate(name: str, *, user: str = "", suspend: bool = False) -> Object:
     }
 
 
+@dataclass(frozen=True)
+class Held:
+    """An Account as the feed gives it."""
+
+    account: Account
+
+
+@dataclass
+class ScriptedAccounts:
+    """Accounts as the feed knows them; by default one that follows every mandate at once."""
+
+    cluster: FakeCluster
+    is_synced: asyncio.Event = field(default_factory=asyncio.Event)
+    held: dict[str, Held] = field(default_factory=dict[str, Held])
+    listeners: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
+    looked_at: int = 0
+    """How often all were asked for: once per plan."""
+
+    async def wait_synced(self) -> None:
+        """Until the test says so."""
+        await self.is_synced.wait()
+
+    def get(self, agent: str) -> Held | None:
+        """One of them."""
+        return self.held.get(agent)
+
+    def all(self) -> Mapping[str, Held]:
+        """All of them."""
+        self.looked_at += 1
+        return dict(self.held)
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Tell of every swap."""
+        self.listeners.append(listener)
+
+    def swap(self, account: Account) -> None:
+        """Store it and tell."""
+        self.held[account.agent] = Held(account)
+        for listener in self.listeners:
+            listener(account.agent)
+
+
+def an_account(name: str, *, generation: int = 1, suspended: bool = False) -> Account:
+    """As the settler fences it for `mandate(name)`."""
+    return Account(name, Fence(f"uid-of-{name}", generation, suspended))
+
+
+@dataclass(frozen=True)
+class Governing:
+    """What runs, and what it sees of Accounts."""
+
+    loop: RegistrationLoop
+    accounts: ScriptedAccounts
+
+
 @contextlib.asynccontextmanager
-async def governing(cluster: FakeCluster) -> AsyncGenerator[RegistrationLoop]:
-    """The feed and the loop, running."""
+async def governing(
+    cluster: FakeCluster, *, before: asyncio.Event | None = None, are_accounts_known: bool = True
+) -> AsyncGenerator[Governing]:
+    """The feed and the loop, running; every mandate has its Account."""
     feed = RegistryFeed(cluster)
+    accounts = ScriptedAccounts(cluster)
+    for (resource, name), body in cluster.stored.items():
+        if resource is MANDATES:
+            spec = cast("dict[str, Any]", body["spec"])
+            accounts.swap(an_account(name, suspended=spec["suspend"]))
+    if are_accounts_known:
+        accounts.is_synced.set()
     settings = RegistrationSettings(target=lambda: TARGET, own_usernames=frozenset({OWN}))
-    loop = RegistrationLoop(cluster, feed, settings)
-    tasks = [asyncio.create_task(feed.run()), asyncio.create_task(loop.run())]
+    loop = RegistrationLoop(cluster, feed, accounts, settings)
+    tasks = [asyncio.create_task(feed.run()), asyncio.create_task(loop.run(before=before))]
     try:
-        yield loop
+        yield Governing(loop, accounts)
         assert not any(task.done() for task in tasks)
     finally:
         for task in tasks:
@@ -156,6 +238,12 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
+async def until_idle() -> None:
+    """Until every task of the loop has had its turns: nothing here waits for the world."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -168,31 +256,36 @@ async def test_a_status_that_cannot_be_written_keeps_no_other_from_its_own(
 ) -> None:
     cluster = FakeCluster(mandate("a"), mandate("b"), mandate("c"))
     cluster.faults = {"a": fault, "b": fault}
-    async with governing(cluster) as loop:
+    async with governing(cluster) as running:
         await until(lambda: cluster.ready("c") == "True Registered")
-        assert cluster.written[:4] == [SUBJECT_CONFIGURATION, "a", "b", "c"]
-        assert loop.stored.is_set()
+        assert cluster.written[:5] == [VALIDATING, MUTATING, "a", "b", "c"]
+        assert running.loop.stored.is_set()
         assert (cluster.ready("a"), cluster.ready("b")) == ("", "")
         cluster.faults.clear()
         await until(lambda: cluster.ready("a") == cluster.ready("b") == "True Registered")
     assert cluster.written.count("c") == 1
 
 
-async def test_a_registration_that_fails_lets_only_statuses_pass_that_do_not_rely_on_it() -> None:
+@pytest.mark.requirement("fail-closed.registration")
+@pytest.mark.parametrize("failing", [VALIDATING, MUTATING])
+async def test_a_registration_that_fails_lets_only_statuses_pass_that_do_not_rely_on_it(
+    failing: str,
+) -> None:
     cluster = FakeCluster(
         mandate("fine"),
         mandate("own", user=OWN),
         mandate("suspended", user=OWN, suspend=True),
     )
-    cluster.faults = {SUBJECT_CONFIGURATION: HOOK_FAILED}
-    async with governing(cluster) as loop:
+    cluster.faults = {failing: HOOK_FAILED}
+    async with governing(cluster) as running:
         # Twice: what relies on it is left out by every attempt.
-        await until(lambda: cluster.written.count(SUBJECT_CONFIGURATION) > 1)
-        assert set(cluster.written) == {SUBJECT_CONFIGURATION, "own"}
+        await until(lambda: cluster.written.count(failing) > 1)
+        # The other half is stored: judged without a stamp is refused, which harms nobody.
+        assert set(cluster.written) == {VALIDATING, MUTATING, "own"}
         assert cluster.ready("own") == "False Invalid"
-        assert not loop.stored.is_set()
+        assert not running.loop.stored.is_set()
         cluster.faults.clear()
-        await asyncio.wait_for(loop.stored.wait(), 10)
+        await asyncio.wait_for(running.loop.stored.wait(), 10)
         await until(lambda: cluster.ready("fine") == "True Registered")
         await until(lambda: cluster.ready("suspended") == "False Invalid")
 
@@ -205,3 +298,38 @@ async def test_an_api_server_that_does_not_answer_is_not_asked_for_every_object(
         assert "b" not in cluster.written
         cluster.faults.clear()
         await until(lambda: cluster.ready("a") == cluster.ready("b") == "True Registered")
+
+
+async def test_nothing_is_registered_before_its_ground_is_laid() -> None:
+    cluster, ground = FakeCluster(mandate("a")), asyncio.Event()
+    async with governing(cluster, before=ground) as running:
+        await until(lambda: cluster.is_watched(MUTATING_WEBHOOKS))
+        running.loop.wake()
+        running.accounts.swap(an_account("a", generation=2))
+        await until_idle()
+        assert cluster.written == []
+        ground.set()
+        await until(lambda: cluster.ready("a") == "True Registered")
+
+
+async def test_agents_are_selected_though_nothing_is_known_of_accounts() -> None:
+    cluster = FakeCluster(mandate("a"))
+    async with governing(cluster, are_accounts_known=False) as running:
+        await asyncio.wait_for(running.loop.stored.wait(), 10)
+        assert cluster.written == [VALIDATING, MUTATING]
+        running.accounts.is_synced.set()
+        await until(lambda: cluster.ready("a") == "True Registered")
+
+
+async def test_a_swap_of_an_account_is_planned_for_only_if_its_fence_changed() -> None:
+    cluster = FakeCluster(mandate("a"))
+    async with governing(cluster) as running:
+        await until(lambda: cluster.suspended("a") == "False NotSuspended")
+        await until_idle()
+        planned, account = running.accounts.looked_at, an_account("a")
+        for held in range(100):
+            running.accounts.swap(replace(account, settled={"pods": held}))
+        await until_idle()
+        assert running.accounts.looked_at == planned
+        running.accounts.swap(an_account("a", suspended=True))
+        await until(lambda: cluster.suspended("a") == "True Suspended")

@@ -1,16 +1,19 @@
 """What the registration loop plans, from what is stored to effects in order."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
+from controller.accounts.account import Fence
 from controller.agents.registry import InvalidMandate
 from controller.apis.conditions import Condition, ConditionStatus
 from controller.apis.governance import Governance
 from controller.apis.mandates import Mandate
 from controller.clients.kube.client import Object
+from controller.clients.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
 from controller.feeds.registry import (
     InvalidGovernance,
     Status,
@@ -31,7 +34,7 @@ from tests.builders import a_mandate, an_invalid_mandate
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, tzinfo=UTC)
 OWN = "system:serviceaccount:governor-system:governor"
-TARGET = Target(UrlEndpoint("https://127.0.0.1:8443/validate"), b"CA")
+TARGET = Target(UrlEndpoint("https://127.0.0.1:8443"), b"CA")
 NEW = Status(None, ())
 
 
@@ -43,9 +46,23 @@ def a_view(
     *mandates: StoredMandate,
     governance: Governance | None = None,
     stored_governance: StoredGovernance | None = None,
-    configuration: Object | None = None,
+    fences: Mapping[str, Fence] | None = None,
 ) -> View:
-    return View(mandates, governance or Governance(), stored_governance, configuration)
+    """By default nothing is registered yet, and every Account is fenced as its mandate says."""
+    taken_over = {one.name: a_fence(one) for one in mandates}
+    return View(
+        mandates,
+        governance or Governance(),
+        stored_governance,
+        validating=None,
+        mutating=None,
+        fences=taken_over if fences is None else fences,
+    )
+
+
+def a_fence(of: StoredMandate, **otherwise: Any) -> Fence:  # noqa: ANN401 - any field of Fence
+    suspended = isinstance(of.content, Mandate) and of.content.suspended
+    return replace(Fence(of.uid, of.generation, suspended), **otherwise)
 
 
 def plan(view: View, *, now: datetime = NOW) -> Plan:
@@ -54,15 +71,34 @@ def plan(view: View, *, now: datetime = NOW) -> Plan:
 
 def carried_out(view: View, done: Plan) -> View:
     """What is stored afterwards."""
-    configuration = view.configuration
+    after = view
     statuses: dict[str, Status] = {}
     for effect in done.effects:
         if isinstance(effect, WriteStatus):
             statuses[effect.of.name] = Status(effect.of.generation, effect.conditions)
         else:
-            configuration = as_stored(effect.body)
+            after = with_half(after, effect.resource, as_stored(effect.body))
     mandates = tuple(replace(m, status=statuses.get(m.name, m.status)) for m in view.mandates)
-    return replace(view, mandates=mandates, configuration=configuration)
+    return replace(after, mandates=mandates)
+
+
+HALVES = [
+    pytest.param(VALIDATING_WEBHOOKS, id="validating"),
+    pytest.param(MUTATING_WEBHOOKS, id="mutating"),
+]
+
+
+def half(view: View, of: Resource) -> dict[str, Any]:
+    """One of the two configurations, which is stored."""
+    stored_half = view.validating if of is VALIDATING_WEBHOOKS else view.mutating
+    return cast("dict[str, Any]", stored_half)
+
+
+def with_half(view: View, of: Resource, configuration: Object | None) -> View:
+    """The view with another configuration of that kind."""
+    if of is VALIDATING_WEBHOOKS:
+        return replace(view, validating=configuration)
+    return replace(view, mutating=configuration)
 
 
 def as_stored(body: Object) -> Object:
@@ -100,12 +136,118 @@ IN_FORCE = {
 }
 
 
+def order(done: Plan) -> list[Resource | str]:
+    """What is written, in order: a configuration's resource, or the name of whose status."""
+    return [e.of.name if isinstance(e, WriteStatus) else e.resource for e in done.effects]
+
+
 @pytest.mark.requirement("fail-closed.registration")
 def test_a_mandate_becomes_ready_only_after_its_registration_is_stored() -> None:
     done = plan(a_view(stored(a_mandate())))
-    assert [type(effect) for effect in done.effects] == [CreateConfiguration, WriteStatus]
+    assert order(done) == [VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS, "migrator"]
     assert said(done) == {"migrator": IN_FORCE}
     assert done.selects_all
+
+
+@pytest.mark.requirement("fail-closed.registration")
+@pytest.mark.parametrize("lost", HALVES)
+def test_each_half_of_the_registration_is_restored_by_itself(lost: Resource) -> None:
+    view = a_view(stored(a_mandate()))
+    whole = carried_out(view, plan(view))
+    (create,) = plan(with_half(whole, lost, None)).effects
+    assert isinstance(create, CreateConfiguration)
+    assert create.resource is lost
+    assert create.body["kind"] == lost.kind
+    assert create.body["webhooks"] == half(whole, lost)["webhooks"]
+
+
+# --- what relies on the Account ----------------------------------------------------------------
+
+
+@pytest.mark.requirement("fail-closed.registration")
+@pytest.mark.parametrize(
+    ("fence", "says"),
+    [
+        pytest.param(None, "there is no readable Account migrator yet", id="no Account"),
+        pytest.param(
+            {"mandate_uid": "older"}, "belongs to an earlier mandate", id="of an earlier mandate"
+        ),
+        pytest.param(
+            {"generation": 6}, "holds generation 6 and not yet 7", id="of an earlier generation"
+        ),
+    ],
+)
+def test_a_mandate_is_pending_until_its_account_is_fenced_to_it(
+    fence: dict[str, Any] | None, says: str
+) -> None:
+    newest = replace(stored(a_mandate()), generation=7)
+    fences = {} if fence is None else {"migrator": a_fence(newest, **fence)}
+    done = plan(a_view(newest, fences=fences))
+    assert said(done)["migrator"]["Ready"] == "False Pending"
+    assert says in message(done, "migrator", "Ready")
+    # The agent is selected all the same: nothing waits for its Account but the claim.
+    assert order(done)[:2] == [VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS]
+    assert done.selects_all
+
+
+@pytest.mark.requirement("fail-closed.registration")
+def test_an_account_that_is_ahead_of_the_watch_makes_its_mandate_ready() -> None:
+    seen = stored(a_mandate())
+    ahead = {"migrator": a_fence(seen, generation=2)}
+    assert said(plan(a_view(seen, fences=ahead))) == {"migrator": IN_FORCE}
+
+
+SUSPENSIONS = [
+    pytest.param(True, (7, True), "True Suspended", 7, id="taken over"),
+    pytest.param(False, (7, False), "False NotSuspended", 7, id="never suspended"),
+    pytest.param(True, (6, False), "False Pending", 6, id="wished and not taken over"),
+    pytest.param(False, (6, True), "True Suspended", 6, id="resumed and not taken over"),
+    pytest.param(True, (6, True), "True Suspended", 6, id="suspended since an earlier generation"),
+    pytest.param(False, (6, False), "False NotSuspended", 6, id="an earlier generation, the same"),
+    pytest.param(True, (8, False), "False NotSuspended", 8, id="resumed already, not heard yet"),
+]
+
+
+@pytest.mark.requirement("fail-closed.registration")
+@pytest.mark.parametrize(("wish", "fenced", "says", "generation"), SUSPENSIONS)
+def test_suspended_is_what_the_fence_says_and_of_the_generation_that_it_says_it_of(
+    *, wish: bool, fenced: tuple[int, bool], says: str, generation: int
+) -> None:
+    newest = replace(stored(a_mandate(suspended=wish)), generation=7)
+    fence = Fence(newest.uid, *fenced)
+    done = plan(a_view(newest, fences={"migrator": fence}))
+    assert said(done)["migrator"]["Suspended"] == says
+    (seen,) = [
+        condition.observed_generation
+        for effect in done.effects
+        if isinstance(effect, WriteStatus)
+        for condition in effect.conditions
+        if condition.type == "Suspended"
+    ]
+    assert seen == generation
+    assert carried_out_again(a_view(newest, fences={"migrator": fence})) == ()
+
+
+def carried_out_again(view: View) -> tuple[object, ...]:
+    return plan(carried_out(view, plan(view)), now=NOW + timedelta(days=1)).effects
+
+
+@pytest.mark.parametrize("of", ["no account", "an earlier mandate"])
+def test_whether_an_agent_without_account_is_suspended_is_unknown(of: str) -> None:
+    wished = stored(a_mandate(suspended=True))
+    earlier = {"migrator": a_fence(wished, mandate_uid="older", suspended=True)}
+    done = plan(a_view(wished, fences={} if of == "no account" else earlier))
+    assert said(done)["migrator"]["Suspended"] == "Unknown Pending"
+
+
+def test_while_no_account_is_known_agents_are_selected_and_no_mandate_is_spoken_of() -> None:
+    view = replace(a_view(stored(a_mandate())), fences=None)
+    done = plan(view)
+    assert order(done) == [VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS]
+    assert done.selects_all
+
+
+# --- what is stored ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -130,8 +272,9 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_do_ever_after(view: View)
 def test_an_invalid_mandate_is_selected_refused_and_told_what_to_mend() -> None:
     broken = an_invalid_mandate(message="spec.rules[0].verbs: is required: add it")
     done = plan(a_view(stored(broken)))
-    (create,) = [effect for effect in done.effects if isinstance(effect, CreateConfiguration)]
-    assert broken.usernames[0] in str(create.body["webhooks"])
+    creations = [effect for effect in done.effects if isinstance(effect, CreateConfiguration)]
+    assert len(creations) == 2
+    assert all(broken.usernames[0] in str(create.body["webhooks"]) for create in creations)
     assert said(done)["broken"] == {
         "Ready": "False Invalid",
         "Suspended": "Unknown Invalid",
@@ -187,7 +330,8 @@ def test_a_transition_time_is_kept_until_the_status_changes() -> None:
         after.mandates[0], content=a_mandate(suspended=True, generation=2), generation=2
     )
     later = NOW + timedelta(hours=1)
-    done = plan(replace(after, mandates=(suspended,)), now=later)
+    fences = {"migrator": a_fence(suspended)}
+    done = plan(replace(after, mandates=(suspended,), fences=fences), now=later)
     (write,) = done.effects
     assert isinstance(write, WriteStatus)
     assert {(c.type, c.last_transition_time, c.observed_generation) for c in write.conditions} == {
@@ -212,11 +356,13 @@ def test_conditions_of_others_are_neither_written_nor_a_reason_to_write() -> Non
     with_theirs = replace(after, mandates=(replace(after.mandates[0], status=status),))
     assert plan(with_theirs).effects == ()
     newer = replace(with_theirs.mandates[0], generation=2)
+    with_theirs = replace(with_theirs, fences={"migrator": a_fence(newer)})
     (write,) = plan(replace(with_theirs, mandates=(newer,))).effects
     assert isinstance(write, WriteStatus)
     assert "Audited" not in {condition.type for condition in write.conditions}
 
 
+@pytest.mark.parametrize("edited", HALVES)
 @pytest.mark.parametrize(
     "edit",
     [
@@ -225,11 +371,11 @@ def test_conditions_of_others_are_neither_written_nor_a_reason_to_write() -> Non
     ],
 )
 def test_what_was_edited_is_replaced_whole_and_only_the_version_that_was_seen(
-    edit: dict[str, Any],
+    edit: dict[str, Any], edited: Resource
 ) -> None:
     view = a_view(stored(a_mandate()))
     after = carried_out(view, plan(view))
-    configuration = cast("dict[str, Any]", after.configuration)
+    configuration = half(after, edited)
     others = {
         "name": "governor-subject",
         "uid": "u",
@@ -239,9 +385,10 @@ def test_what_was_edited_is_replaced_whole_and_only_the_version_that_was_seen(
         "managedFields": [{"manager": "them"}],
     }
     metadata = {**others, **edit.get("metadata", {})}
-    edited = {**configuration, **edit, "metadata": metadata}
-    (effect,) = plan(replace(after, configuration=edited)).effects
+    found = cast("Object", {**configuration, **edit, "metadata": metadata})
+    (effect,) = plan(with_half(after, edited, found)).effects
     assert isinstance(effect, ReplaceConfiguration)
+    assert effect.resource is edited
     assert effect.body["webhooks"] == configuration["webhooks"]
     kept = cast("dict[str, Any]", effect.body["metadata"])
     assert kept["resourceVersion"] == "9"
@@ -252,8 +399,8 @@ def test_what_was_edited_is_replaced_whole_and_only_the_version_that_was_seen(
 
 def test_more_than_can_be_registered_leaves_the_last_registration_and_says_so() -> None:
     subjects = tuple(f"user-{'x' * 100}-{n}" for n in range(15_000))
-    view = a_view(stored(a_mandate(subjects=subjects)), configuration={"webhooks": ["last"]})
-    done = plan(view)
+    view = a_view(stored(a_mandate(subjects=subjects)))
+    done = plan(replace(view, validating={"webhooks": ["last"]}))
     assert not done.selects_all
     assert [type(effect) for effect in done.effects] == [WriteStatus]
     assert said(done)["migrator"]["Ready"] == "False Pending"

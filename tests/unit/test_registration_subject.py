@@ -13,15 +13,16 @@ from controller.registration.subject import (
     LARGEST_CONFIGURATION,
     LONGEST_EXPRESSION,
     ServiceEndpoint,
+    SubjectRegistration,
     Target,
     TooManyNamespacesError,
     TooManySubjectsError,
     UrlEndpoint,
-    render_subject_webhook,
+    render_subject_registration,
 )
 
 CA = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-TARGET = Target(UrlEndpoint("https://127.0.0.1:8443/validate"), CA)
+TARGET = Target(UrlEndpoint("https://127.0.0.1:8443"), CA)
 OWN = "system:serviceaccount:governor-system:governor"
 
 
@@ -32,12 +33,26 @@ def webhooks(
     own: list[str] | None = None,
     target: Target = TARGET,
 ) -> list[dict[str, Any]]:
-    configuration = render_subject_webhook(
+    """Of the validating configuration."""
+    return webhooks_of(registration(usernames, namespaces, own=own, target=target).validating)
+
+
+def registration(
+    usernames: list[str],
+    namespaces: list[str],
+    *,
+    own: list[str] | None = None,
+    target: Target = TARGET,
+) -> SubjectRegistration:
+    return render_subject_registration(
         usernames=usernames,
         dedicated_namespaces=namespaces,
         own_usernames=[OWN] if own is None else own,
         target=target,
     )
+
+
+def webhooks_of(configuration: dict[str, object]) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", configuration["webhooks"])
 
 
@@ -80,12 +95,12 @@ def test_a_list_of_nothing_is_an_empty_list() -> None:
 
 
 def test_with_nobody_to_govern_nothing_is_selected_and_the_object_stays() -> None:
-    configuration = render_subject_webhook(
-        usernames=[], dedicated_namespaces=[], own_usernames=[OWN], target=TARGET
-    )
-    assert configuration["webhooks"] == []
-    assert configuration["kind"] == "ValidatingWebhookConfiguration"
-    assert cast("dict[str, str]", configuration["metadata"])["name"] == "governor-subject"
+    rendered = registration([], [])
+    for configuration in (rendered.validating, rendered.mutating):
+        assert configuration["webhooks"] == []
+        assert cast("dict[str, str]", configuration["metadata"])["name"] == "governor-subject"
+    assert rendered.validating["kind"] == "ValidatingWebhookConfiguration"
+    assert rendered.mutating["kind"] == "MutatingWebhookConfiguration"
 
 
 @pytest.mark.requirement("fail-closed.registration")
@@ -107,6 +122,27 @@ def test_the_webhook_fails_closed_and_is_asked_about_everything() -> None:
     # No label selects: an agent could edit it.
     assert webhook["namespaceSelector"] == {}
     assert webhook["objectSelector"] == {}
+
+
+@pytest.mark.requirement("fail-closed.registration")
+def test_whoever_is_judged_is_stamped_first_where_there_is_something_to_stamp() -> None:
+    usernames = [f"system:serviceaccount:team-{n:04d}:agent-{n:06d}" for n in range(5000)]
+    rendered = registration(usernames, ["team-data"])
+    judging, stamping = webhooks_of(rendered.validating), webhooks_of(rendered.mutating)
+    assert len(judging) == len(stamping) > 1
+    for judges, stamps in zip(judging, stamping, strict=True):
+        (rule,) = judges["rules"]
+        assert stamps == {
+            **judges,
+            "name": judges["name"].replace("validate", "mutate"),
+            "clientConfig": {**judges["clientConfig"], "url": "https://127.0.0.1:8443/mutate"},
+            "rules": [{**rule, "operations": ["CREATE", "UPDATE"]}],
+            "reinvocationPolicy": "IfNeeded",
+        }
+    assert [webhook["name"] for webhook in stamping[:2]] == [
+        "subject.mutate.governor.dev",
+        "subject-2.mutate.governor.dev",
+    ]
 
 
 def test_agents_are_selected_by_namespace_or_username_and_governor_is_not() -> None:
@@ -206,16 +242,36 @@ def test_a_username_longer_than_an_expression_is_refused() -> None:
 # --- whom the API server asks ------------------------------------------------------------------
 
 
-def test_a_service_is_named_with_every_field_that_the_api_server_would_fill_in() -> None:
-    endpoint = ServiceEndpoint("governor-system", "governor", "/validate", 8443)
-    (webhook,) = webhooks(["a"], [], target=Target(endpoint, CA, timeout_seconds=7))
-    assert webhook["clientConfig"]["service"] == {
-        "namespace": "governor-system",
-        "name": "governor",
-        "path": "/validate",
-        "port": 8443,
-    }
-    assert webhook["timeoutSeconds"] == 7
+@pytest.mark.parametrize(
+    ("path", "validate", "mutate"),
+    [
+        pytest.param("", "/validate", "/mutate", id="at the root"),
+        pytest.param("/governor", "/governor/validate", "/governor/mutate", id="below a path"),
+        pytest.param("/governor/", "/governor/validate", "/governor/mutate", id="with a slash"),
+    ],
+)
+def test_a_service_is_named_with_every_field_that_the_api_server_would_fill_in(
+    path: str, validate: str, mutate: str
+) -> None:
+    endpoint = ServiceEndpoint("governor-system", "governor", 8443, path)
+    rendered = registration(["a"], [], target=Target(endpoint, CA, timeout_seconds=7))
+    for configuration, expected in ((rendered.validating, validate), (rendered.mutating, mutate)):
+        (webhook,) = webhooks_of(configuration)
+        assert webhook["clientConfig"]["service"] == {
+            "namespace": "governor-system",
+            "name": "governor",
+            "path": expected,
+            "port": 8443,
+        }
+        assert webhook["timeoutSeconds"] == 7
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:8443", "https://127.0.0.1:8443/"])
+def test_both_paths_are_below_the_one_address(url: str) -> None:
+    rendered = registration(["a"], [], target=Target(UrlEndpoint(url), CA))
+    (judges,), (stamps,) = webhooks_of(rendered.validating), webhooks_of(rendered.mutating)
+    assert judges["clientConfig"]["url"] == "https://127.0.0.1:8443/validate"
+    assert stamps["clientConfig"]["url"] == "https://127.0.0.1:8443/mutate"
 
 
 @pytest.mark.parametrize(
