@@ -1,0 +1,266 @@
+"""States the inverse of a recorded change: what would undo it, or why nothing does.
+
+It undoes nothing itself. A stated inverse is safe to run late: it names the object's
+uid, or tests that every field still holds what the change put there, so that it fails
+where somebody changed it since, and never overwrites that.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias, cast
+
+from controller.accounts.entries import Outcome
+from controller.apis.fieldpaths import FieldPath, parse_field_path
+from controller.apis.json import Json
+from controller.records.record import WRITE
+from controller.records.recreation import recreatable
+
+
+class InverseKind(StrEnum):
+    """How a change is undone."""
+
+    DELETE = "delete"
+    PATCH = "patch"
+    CREATE = "create"
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """One call of the API server that undoes a change."""
+
+    kind: InverseKind
+    path: str
+    """Of the call, from the API server's root."""
+    content: Json
+    """Its body: DeleteOptions with the uid, a JSON patch with tests, or the object."""
+    command: str
+    """The same for kubectl, ready to be pasted."""
+    warnings: tuple[str, ...] = ()
+    """What it does not bring back, or what is not certain."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoInverse:
+    """There is none."""
+
+    reason: str
+    """One sentence."""
+
+
+_NEVER_RECORDED: Final = "the values were never recorded"
+_UNPROVEN: Final = {
+    Outcome.UNKNOWN: "it is not known whether the change took effect",
+    Outcome.GONE: "the object was deleted; by whom is not proven",
+    Outcome.MATCHES: "the object then had this value; who set it is not proven",
+}
+_NO_EFFECT: Final = {
+    Outcome.LOST: "it was not persisted, so there is nothing to undo",
+    Outcome.NO_OP: "it changed nothing",
+}
+_ONE_WAY: Final = {
+    "approval": "a certificate that was issued cannot be taken back",
+    "ephemeralcontainers": "an ephemeral container cannot be removed from its Pod",
+    "eviction": "an evicted Pod does not come back; its controller makes another",
+    "binding": "a Pod cannot be taken off its node again",
+    "finalize": "what was finalized is gone",
+    "token": "a token cannot be revoked by itself; delete what it is bound to",
+}
+_Tested: TypeAlias = tuple[list[Json], list[str]]
+
+
+def inverse_of(record: Mapping[str, Json]) -> Inverse | NoInverse:
+    """The inverse of what a record tells.
+
+    Args:
+        record: as `controller.records.record` makes them.
+    """
+    problem = _why_none(record)
+    if problem:
+        return NoInverse(problem)
+    request = _map(record.get("request"))
+    operation, subresource = request.get("operation"), _text(request.get("subresource"))
+    if operation == "CONNECT":
+        return NoInverse("what was done through a connection is not recorded")
+    if subresource in _ONE_WAY:
+        return NoInverse(_ONE_WAY[subresource])
+    if operation == "UPDATE":
+        return _undo_update(record)
+    if subresource:
+        return NoInverse(f"a {subresource} leaves nothing that could be undone")
+    return _undo_create(record) if operation == "CREATE" else _undo_delete(record)
+
+
+def _why_none(record: Mapping[str, Json]) -> str:
+    if record.get("type") != WRITE:
+        return "it was not let through, so there is nothing to undo"
+    outcome = _outcome(record)
+    if outcome is not None and outcome in _NO_EFFECT:
+        return _NO_EFFECT[outcome]
+    if "bodyMissing" in record:
+        return f"the record's body is missing ({_text(record['bodyMissing'])})"
+    return "it was too large to be recorded whole" if "omitted" in record else ""
+
+
+def _outcome(record: Mapping[str, Json]) -> Outcome | None:
+    return next((one for one in Outcome if one == record.get("outcome")), None)
+
+
+def _caveats(record: Mapping[str, Json]) -> tuple[str, ...]:
+    outcome = _outcome(record)
+    if outcome is None:
+        return ("what became of it is not settled yet",)
+    return (_UNPROVEN[outcome],) if outcome in _UNPROVEN else ()
+
+
+def _undo_create(record: Mapping[str, Json]) -> Inverse | NoInverse:
+    uid = _text(_map(record.get("object")).get("uid"))
+    if not uid:
+        return NoInverse("it was never stored, only answered")
+    options: dict[str, Json] = {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": {"uid": uid},
+        "propagationPolicy": "Background",
+    }
+    path = _path(_map(record.get("request")))
+    command = f"kubectl delete --raw {shlex.quote(path)} -f - {_here(options)}"
+    return Inverse(InverseKind.DELETE, path, options, command, _caveats(record))
+
+
+def _undo_delete(record: Mapping[str, Json]) -> Inverse | NoInverse:
+    before = record.get("before")
+    if not isinstance(before, dict):
+        return NoInverse("the deleted object was not recorded")
+    request = _map(record.get("request"))
+    redactions = _redactions(record)
+    if (request.get("group"), request.get("resource")) == ("", "secrets") and redactions:
+        return NoInverse(_NEVER_RECORDED)
+    manifest, warnings = recreatable(before, redactions)
+    collection = _path(request, is_collection=True)
+    command = f"kubectl create -f - {_here(manifest)}"
+    return Inverse(
+        InverseKind.CREATE, collection, manifest, command, (*_caveats(record), *warnings)
+    )
+
+
+def _undo_update(record: Mapping[str, Json]) -> Inverse | NoInverse:
+    if "changes" not in record:
+        return NoInverse("more fields were changed than are recorded one by one")
+    operations, warnings = _patch(record)
+    if record.get("ownershipLost") is True:
+        warnings.append("which manager owned which field is not restored")
+    if not operations:
+        reason = (
+            f"{_NEVER_RECORDED}: {warnings[0]}" if warnings else "only who owns its fields changed"
+        )
+        return NoInverse(reason)
+    request = _map(record.get("request"))
+    subresource = _text(request.get("subresource"))
+    if subresource == "status":
+        warnings.append("a status is an observation: its controller may write it again")
+    path = _path(request, subresource=subresource)
+    command = _patch_command(request, operations)
+    return Inverse(InverseKind.PATCH, path, operations, command, (*_caveats(record), *warnings))
+
+
+def _patch(record: Mapping[str, Json]) -> _Tested:
+    """Tests first, then the edits: a JSON patch takes effect as a whole or not at all."""
+    redactions = _redactions(record)
+    tests: list[Json] = []
+    edits: list[Json] = []
+    warnings: list[str] = []
+    for change in _maps(record.get("changes")):
+        path = parse_field_path(_text(change.get("path")))
+        if _is_redacted(path, redactions):
+            warnings.append(f"{change.get('path')} is confidential and cannot be restored")
+            continue
+        tests += _test(path, change)
+        edits.append(_edit(path, change))
+    anchors: list[Json] = [
+        _operation("test", path, value=anchor.get("value"))
+        for anchor in _maps(record.get("anchors"))
+        if not _is_redacted(path := parse_field_path(_text(anchor.get("path"))), redactions)
+    ]
+    return ([*anchors, *tests, *edits] if edits else [], warnings)
+
+
+def _test(path: FieldPath, change: Mapping[str, Json]) -> Iterator[Json]:
+    """That the field still is as the change left it; for the API server null is no field."""
+    yield _operation("test", path, value=change.get("after"))
+
+
+def _edit(path: FieldPath, change: Mapping[str, Json]) -> Json:
+    if "before" not in change:
+        return _operation("remove", path)
+    return _operation("replace" if "after" in change else "add", path, value=change["before"])
+
+
+def _operation(name: str, path: FieldPath, **value: Json) -> dict[str, Json]:
+    return {"op": name, "path": _pointer(path), **value}
+
+
+def _pointer(path: FieldPath) -> str:
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def _redactions(record: Mapping[str, Json]) -> tuple[FieldPath, ...]:
+    found = record.get("redactions")
+    return tuple(parse_field_path(_text(path)) for path in found) if isinstance(found, list) else ()
+
+
+def _is_redacted(path: FieldPath, redactions: tuple[FieldPath, ...]) -> bool:
+    return any(path[: len(one)] == one[: len(path)] for one in redactions)
+
+
+def _path(
+    request: Mapping[str, Json], *, subresource: str = "", is_collection: bool = False
+) -> str:
+    group, version = _text(request.get("group")), _text(request.get("version"))
+    namespace = _text(request.get("namespace"))
+    parts = ["apis", group, version] if group else ["api", version]
+    parts += ["namespaces", namespace] if namespace else []
+    parts.append(_text(request.get("resource")))
+    parts += [] if is_collection else [_text(request.get("name"))]
+    return "/" + "/".join([*parts, *([subresource] if subresource else [])])
+
+
+def _patch_command(request: Mapping[str, Json], operations: list[Json]) -> str:
+    group, version = _text(request.get("group")), _text(request.get("version"))
+    namespace, subresource = _text(request.get("namespace")), _text(request.get("subresource"))
+    arguments = [
+        "kubectl",
+        "patch",
+        f"{_text(request.get('resource'))}.{version}.{group}",
+        _text(request.get("name")),
+        *(["--namespace", namespace] if namespace else []),
+        *(["--subresource", subresource] if subresource else []),
+        "--type",
+        "json",
+        "--patch",
+        _json(operations),
+    ]
+    return shlex.join(arguments)
+
+
+def _here(body: Json) -> str:
+    """A document behind a command: one line of ASCII, in which nothing is expanded."""
+    return f"<<'GOVERNOR'\n{_json(body)}\nGOVERNOR"
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _map(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else cast("dict[str, Json]", {})
+
+
+def _maps(value: Json) -> Iterator[Mapping[str, Json]]:
+    yield from (one for one in (value if isinstance(value, list) else []) if isinstance(one, dict))
