@@ -224,30 +224,28 @@ class Leadership:
 
     async def _look_again(self, held: _Held) -> _Held | None:
         """After a conflict: an answer was lost, somebody wrote a label, or it is lost."""
-        stored = await self._read()
-        if stored is None:
+        try:
+            stored = await self._client.get(LEASES, LEASE)
+        except NotFoundError:
+            return None
+        except KubeError as fault:
+            log.warning("the Lease was not renewed", error=str(fault))
             return held
-        is_ours = _part(stored, "spec").get("holderIdentity") == self._identity
-        return _Held(stored, held.asked_at) if is_ours else None
+        return _Held(stored, held.asked_at) if self._is_ours(stored) else None
 
     async def _release(self) -> None:
         """Let the next one in at once, if it is still ours; where that fails, it expires."""
         try:
             async with asyncio.timeout(self._terms.retry):
-                stored = await self._read()
-                if stored is None or _part(stored, "spec").get("holderIdentity") != self._identity:
-                    return
-                spec = {**_part(stored, "spec"), "holderIdentity": ""}
-                await self._client.replace(LEASES, {**stored, "spec": spec})
+                stored = await self._client.get(LEASES, LEASE)
+                if self._is_ours(stored):
+                    spec = {**_part(stored, "spec"), "holderIdentity": ""}
+                    await self._client.replace(LEASES, {**stored, "spec": spec})
         except (KubeError, TimeoutError) as fault:
             log.warning("the Lease was not released", error=str(fault) or "no answer in time")
 
-    async def _read(self) -> Object | None:
-        try:
-            return await self._client.get(LEASES, LEASE)
-        except KubeError as fault:
-            log.warning("the Lease cannot be read", error=str(fault))
-            return None
+    def _is_ours(self, stored: Object) -> bool:
+        return _part(stored, "spec").get("holderIdentity") == self._identity
 
     def _lease(self, metadata: dict[str, Json], spec: dict[str, Json]) -> Object:
         transitions = spec.get("leaseTransitions")
