@@ -1,0 +1,379 @@
+"""Keeps what evidence is judged by: of each watched kind a list, and every version since.
+
+A history never forgets an event silently: where some were missed, or are too old to be
+kept, `listed_at` says from when on nothing is missing. It decides nothing about writes,
+and tells no two kinds from each other. In memory only: what must outlive the process is
+in the Accounts.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import NoReturn, Protocol
+
+import structlog
+
+from controller.accounts.entries import WatchedKind
+from controller.accounts.views import KindView, Version
+from controller.clients.kube.client import Object
+from controller.clients.kube.discovery import Served
+from controller.clients.kube.errors import KubeError, NotFoundError
+from controller.clients.kube.exact import ListsExactly, newest_version, pages_at, position
+from controller.clients.kube.informer import Chance, Follower, Pace
+from controller.clients.kube.resources import Resource
+from controller.feeds.registry import ATTENTIVE
+
+Project = Callable[[Object], Version]
+OnNews = Callable[[str | None], None]
+"""Told the uid of which a new version was seen; None: the kind was listed, perhaps after a gap."""
+
+log = structlog.get_logger("governor.reconcilers")
+
+_METHOD_NOT_ALLOWED = 405
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much is kept, and for how long; seconds."""
+
+    versions: float = 600.0
+    """An entry needs them from the `as_of` that its account had until the clock decides it."""
+    most: int = 100_000
+    """Versions of one kind that lists did not bring; beyond it the older half goes early."""
+    unneeded: float = 120.0
+    """A kind that no account needs is watched on for so long."""
+
+
+class Timeline:
+    """The versions of one kind: replaced by lists, grown by events, cut at the old end."""
+
+    def __init__(self) -> None:
+        self.listed_at = 0
+        self.seen_to = 0
+        self._objects: dict[str, tuple[Version, ...]] = {}
+        self._events: deque[tuple[int, str]] = deque()
+        self._view: KindView | None = None
+
+    @property
+    def length(self) -> int:
+        """How many versions came as events and are kept."""
+        return len(self._events)
+
+    def relist(self, versions: Iterable[Version], *, at: int) -> None:
+        """Begin anew with what there was at that resource version: a gap."""
+        self._objects = {version.uid: (version,) for version in versions}
+        self._events.clear()
+        self.listed_at = self.seen_to = at
+        self._view = None
+
+    def add(self, version: Version) -> None:
+        """Take in what one event brought."""
+        self._objects[version.uid] = (*self._objects.get(version.uid, ()), version)
+        self._events.append((version.version, version.uid))
+        self.reach(version.version)
+
+    def reach(self, version: int) -> None:
+        """Every event up to this resource version was taken in."""
+        self.seen_to = max(self.seen_to, version)
+        self._view = None
+
+    def cut(self, to: int) -> None:
+        """Forget what was no longer current at that resource version."""
+        to = min(to, self.seen_to)
+        if to <= self.listed_at:
+            return
+        self.listed_at = to
+        self._view = None
+        while self._events and self._events[0][0] <= to:
+            _, uid = self._events.popleft()
+            self._cut(uid, to)
+
+    def cut_half(self) -> None:
+        """Forget the older half of the events."""
+        if self._events:
+            self.cut(self._events[len(self._events) // 2][0])
+
+    def view(self) -> KindView:
+        """What is known by now, as a value; shared until something changes."""
+        if self._view is None:
+            objects = MappingProxyType(dict(self._objects))
+            self._view = KindView(self.listed_at, self.seen_to, objects)
+        return self._view
+
+    def _cut(self, uid: str, to: int) -> None:
+        versions = self._objects.get(uid, ())
+        older = [version for version in versions if version.version <= to]
+        current = [version for version in older[-1:] if not version.is_deleted]
+        kept = (*current, *versions[len(older) :])
+        if kept:
+            self._objects[uid] = kept
+        else:
+            self._objects.pop(uid, None)
+
+
+class History:
+    """One kind, followed for good.
+
+    Attributes:
+        resource: what is followed.
+    """
+
+    def __init__(
+        self,
+        client: ListsExactly,
+        resource: Resource,
+        project: Project,
+        *,
+        on_news: OnNews,
+        start: int = 0,
+        retention: Retention | None = None,
+        pace: Pace | None = None,
+        chance: Chance | None = None,
+    ) -> None:
+        """Describe what to follow; nothing is asked before `run`.
+
+        Args:
+            client: whom to ask.
+            resource: what to follow.
+            project: what to keep of each object. Total.
+            on_news: told of every version and list; must not block.
+            start: the resource version to list at, while the API server still remembers
+                it; 0 for the newest.
+            retention: how much is kept.
+            pace: how much at once and how often.
+            chance: time and randomness.
+        """
+        self.resource = resource
+        self._on_news = on_news
+        self._retention = retention or Retention()
+        self._clock = (chance or Chance()).clock
+        self._timeline = Timeline()
+        self._is_listed = False
+        self._marks: deque[tuple[float, int]] = deque()
+        pace = pace or ATTENTIVE
+        self._follower = Follower(
+            client,
+            resource,
+            project,
+            on_list=self._replace,
+            on_event=self._receive,
+            first_list=(
+                (lambda: pages_at(client, resource, version=start, limit=pace.page_size))
+                if start
+                else None
+            ),
+            pace=pace,
+            chance=chance,
+        )
+
+    @property
+    def fault(self) -> KubeError | None:
+        """Why nothing is heard at present; None while all is well."""
+        return self._follower.fault
+
+    def view(self) -> KindView | None:
+        """What is known by now; None before the first list."""
+        return self._timeline.view() if self._is_listed else None
+
+    async def run(self) -> NoReturn:
+        """List and watch until cancelled; faults of the API server are waited out."""
+        await self._follower.run()
+
+    def _replace(self, versions: Sequence[Version], at: str) -> None:
+        number = position(at, self.resource)
+        if self._is_listed:
+            log.warning(
+                "versions missed",
+                kind=self.resource.plural,
+                after=self._timeline.seen_to,
+                until=number,
+            )
+        self._timeline.relist(versions, at=number)
+        self._marks.clear()
+        self._is_listed = True
+        self._on_news(None)
+
+    def _receive(self, kind: str, version: Version | None, at: str) -> None:
+        self._forget()
+        if version is None:
+            self._timeline.reach(position(at, self.resource))
+            return
+        self._timeline.add(replace(version, is_deleted=kind == "DELETED"))
+        self._on_news(version.uid)
+
+    def _forget(self) -> None:
+        """Cut what is older than is kept, by the time at which it came."""
+        now, kept = self._clock(), self._retention.versions
+        if not self._marks or now - self._marks[-1][0] >= kept / 20:
+            self._marks.append((now, self._timeline.seen_to))
+        while now - self._marks[0][0] > kept:
+            self._timeline.cut(self._marks.popleft()[1])
+        if self._timeline.length > self._retention.most:
+            self._timeline.cut_half()
+            log.warning("versions forgotten early", kind=self.resource.plural)
+
+
+class Finds(Protocol):
+    """The part of `Discovery` that the histories use."""
+
+    async def find(self, group: str, version: str, plural: str) -> Served | None:
+        """One resource in one version; None: the API server does not serve it."""
+        ...
+
+    def forget(self, group: str, version: str) -> None:
+        """Ask anew at the next look."""
+        ...
+
+
+@dataclass(slots=True)
+class _Running:
+    history: History
+    task: asyncio.Task[NoReturn]
+    needed_at: float
+
+
+class Histories:
+    """A history of every kind that somebody needs, each with a task of its own."""
+
+    def __init__(
+        self,
+        client: ListsExactly,
+        discovery: Finds,
+        project: Project,
+        *,
+        retention: Retention | None = None,
+        pace: Pace | None = None,
+        chance: Chance | None = None,
+    ) -> None:
+        """Follow nothing yet.
+
+        Args:
+            client: whom to ask.
+            discovery: says which kinds there are.
+            project: what to keep of each object. Total.
+            retention: how much is kept.
+            pace: how much at once and how often.
+            chance: time and randomness.
+        """
+        self._client = client
+        self._discovery = discovery
+        self._project = project
+        self._listeners: list[OnNews] = []
+        self._retention = retention or Retention()
+        self._pace = pace
+        self._chance = chance or Chance()
+        self._running: dict[WatchedKind, _Running] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._is_open = asyncio.Event()
+
+    def subscribe(self, listener: OnNews) -> None:
+        """Call `listener` after every version and list of every kind; it must not block."""
+        self._listeners.append(listener)
+
+    async def run(self) -> None:
+        """Carry the histories until cancelled; a bug in one ends all."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._is_open.set()
+                await asyncio.Event().wait()
+        finally:
+            self._tasks = None
+            self._is_open.clear()
+            self._running.clear()
+
+    def view(self, kind: WatchedKind) -> KindView | None:
+        """What is known of a kind by now; None: it is not watched, or not listed yet."""
+        running = self._running.get(kind)
+        return None if running is None else running.history.view()
+
+    def resource(self, kind: WatchedKind) -> Resource | None:
+        """The resource of a kind that is watched."""
+        running = self._running.get(kind)
+        return None if running is None else running.history.resource
+
+    async def watch(self, kind: WatchedKind, *, start: int) -> bool:
+        """See to it that a kind is watched.
+
+        Args:
+            kind: what to watch.
+            start: the resource version to begin at if it is not watched yet; 0: the newest.
+
+        Returns:
+            False where nobody can: the API server serves no such thing (a CRD that was
+            deleted, a version that ended), or does not let it be listed and watched.
+
+        Raises:
+            KubeError: that could not be told.
+        """
+        running = self._running.get(kind)
+        if running is not None:
+            running.needed_at = self._chance.clock()
+            if not isinstance(running.history.fault, NotFoundError):
+                return True
+            self._discovery.forget(kind.group, kind.version)
+        served = await self._discovery.find(*kind)
+        if served is not None and served.is_watchable:
+            await self._start(kind, served.resource, start)
+            return True
+        if served is None and not await self._is_absent(kind):
+            raise NotFoundError(f"{kind}: is served, but not discovered yet")
+        self._stop(kind)
+        return False
+
+    def keep(self, kinds: Collection[WatchedKind]) -> None:
+        """Note that these are needed still."""
+        for kind in kinds:
+            running = self._running.get(kind)
+            if running is not None:
+                running.needed_at = self._chance.clock()
+
+    def drop_unneeded(self) -> None:
+        """Stop the histories that nobody asked for lately."""
+        now = self._chance.clock()
+        for kind, running in list(self._running.items()):
+            if now - running.needed_at > self._retention.unneeded:
+                self._stop(kind)
+
+    async def _start(self, kind: WatchedKind, resource: Resource, start: int) -> None:
+        await self._is_open.wait()
+        # Somebody else may have started it while discovery was asked.
+        if kind in self._running or self._tasks is None:
+            return
+        history = History(
+            self._client,
+            resource,
+            self._project,
+            on_news=self._tell,
+            start=start,
+            retention=self._retention,
+            pace=self._pace,
+            chance=self._chance,
+        )
+        task = self._tasks.create_task(history.run(), name=f"history of {kind}")
+        self._running[kind] = _Running(history, task, self._chance.clock())
+
+    def _tell(self, uid: str | None) -> None:
+        for listener in self._listeners:
+            listener(uid)
+
+    def _stop(self, kind: WatchedKind) -> None:
+        running = self._running.pop(kind, None)
+        if running is not None:
+            running.task.cancel()
+            log.info("history ended", kind=str(kind))
+
+    async def _is_absent(self, kind: WatchedKind) -> bool:
+        """Whether the collection itself is not served: discovery alone may be behind."""
+        resource = Resource(kind.group, kind.version, kind.resource, "", namespaced=False)
+        try:
+            await newest_version(self._client, resource)
+        except NotFoundError:
+            return True
+        except KubeError as fault:
+            if fault.status == _METHOD_NOT_ALLOWED:
+                return True
+            raise
+        return False

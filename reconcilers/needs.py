@@ -1,0 +1,90 @@
+"""What one account needs: its fence, the kinds to be watched for it, and when to look again.
+
+Pure. Which writes took effect is decided in `controller.accounts`, what is sent to the
+API server in `reconcilers.settlement`.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+from controller.accounts.account import Account, Fence
+from controller.accounts.entries import Action, Entry, WatchedKind
+from controller.apis.mandates import Mandate
+from controller.feeds.registry import StoredMandate
+
+_WRITES = frozenset({"*", "create", "update", "patch", "delete", "deletecollection"})
+_LEAVES_NO_TRACE = frozenset({Action.UNTRACED, Action.NOTHING})
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When what is due; seconds."""
+
+    request_timeout: float = 60.0
+    """The API server's own (`--request-timeout`): after it no write is stored any more."""
+    margin: float = 10.0
+    """For clocks that differ, and for a write that is being stored at that very moment."""
+    refresh: float = 40.0
+    """`as_of` of an account that holds or awaits something is never older than a minute: the
+    next leader begins its histories there, and the API server forgets after some minutes."""
+    idle_refresh: float = 240.0
+    """`as_of` of any other account: a create is bound to it, and the histories reach back
+    ten minutes."""
+
+    def deadline(self, entry: Entry) -> float:
+        """When the clock may decide this entry, seconds since the epoch."""
+        return entry.made_at / 1000 + self.request_timeout + self.margin
+
+    def refresh_of(self, account: Account) -> float:
+        """How old the account's `as_of` may become, seconds."""
+        is_idle = not account.pending and not account.settled
+        return self.idle_refresh if is_idle else self.refresh
+
+
+def fence_of(mandate: StoredMandate | None, *, current: Fence | None = None) -> Fence:
+    """The fence that a stored mandate asks for.
+
+    A mandate that cannot be read grants nothing, and one that is gone never will again.
+
+    Args:
+        mandate: as the API server holds it; None: there is none.
+        current: the account's, if it has one.
+    """
+    if mandate is None:
+        return replace(current or Fence("", 0, suspended=True), suspended=True)
+    suspended = not isinstance(mandate.content, Mandate) or mandate.content.suspended
+    return Fence(mandate.uid, mandate.generation, suspended=suspended)
+
+
+def named_resources(mandate: StoredMandate | None) -> frozenset[tuple[str, str]]:
+    """The group and plural of everything that a mandate names and lets be written.
+
+    What only a wildcard covers is watched from the first write on.
+    """
+    if mandate is None or not isinstance(mandate.content, Mandate):
+        return frozenset()
+    return frozenset(
+        (group, resource.partition("/")[0])
+        for rule in mandate.content.rules
+        if not _WRITES.isdisjoint(rule.verbs)
+        for group in rule.api_groups
+        for resource in rule.resources
+        if group != "*" and not resource.startswith("*")
+    )
+
+
+def needed_kinds(account: Account) -> frozenset[WatchedKind]:
+    """What was counted, and what open entries will be proven by."""
+    return frozenset(account.as_of) | {entry.kind for entry in awaited(account)}
+
+
+def awaited(account: Account) -> Iterator[Entry]:
+    """The open entries that a watch, or else the clock, will decide."""
+    return (
+        entry for entry in account.pending if entry.is_open and entry.action not in _LEAVES_NO_TRACE
+    )
+
+
+def seconds_until(moments: Collection[float], *, now: float, at_least: float) -> float:
+    """How long it is until the first of these moments."""
+    return max(at_least, min(moments) - now)
