@@ -130,6 +130,16 @@ class Site:
         """The file of `AUDIT_POLICY`."""
         return self.directory / "audit-policy.yaml"
 
+    @property
+    def admission_configuration(self) -> Path:
+        """The file that says what the API server shows to webhooks."""
+        return self.directory / "admission.yaml"
+
+    @property
+    def webhook_token(self) -> Path:
+        """The file of the token that the API server shows to every webhook."""
+        return self.pki / "webhook-token"
+
     def kubeconfig(self, name: str) -> Path:
         """Where the kubeconfig of that name is."""
         return self.directory / "kubeconfigs" / f"{name}.yaml"
@@ -201,6 +211,7 @@ def _api_server(site: Site, options: Options) -> dict[str, object]:
         "etcd-keyfile": site.key("etcd-client"),
         "authorization-mode": "Node,RBAC",
         "enable-admission-plugins": "NodeRestriction",
+        "admission-control-config-file": site.admission_configuration,
         "allow-privileged": "true",
         "service-cluster-ip-range": "10.0.0.0/16",
         "service-account-issuer": "https://kubernetes.default.svc",

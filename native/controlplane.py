@@ -131,6 +131,11 @@ class ControlPlane:
         return self.site.kubeconfig("admin")
 
     @property
+    def webhook_token(self) -> Path:
+        """The file of the token by which webhooks know this API server."""
+        return self.site.webhook_token
+
+    @property
     def audit_log(self) -> Path:
         """One JSON event a line; bodies of all writes, except where they are credentials."""
         return self.site.audit_log

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Literal, assert_never
 
 import yaml
@@ -21,6 +22,7 @@ from controller.clients.certificates import (
     generate_signing_key,
     write_private,
 )
+from native.admission import admission_configuration, webhook_kubeconfig
 from native.components import AUDIT_POLICY, Site
 
 _LOOPBACK = ("127.0.0.1", "localhost")
@@ -68,6 +70,7 @@ class Credentials:
         write_private(site.certificate("ca"), authority.certificate)
         write_private(site.key("ca"), authority.pair.key)
         write_private(site.audit_policy, AUDIT_POLICY.encode())
+        made._write_webhook_credential()
         made._write_servers(validity)
         made._write_service_account_key()
         made._write_component_kubeconfigs()
@@ -85,6 +88,12 @@ class Credentials:
         )
         write_private(self.site.kubeconfig(name), content)
         return self.site.kubeconfig(name)
+
+    def _write_webhook_credential(self) -> None:
+        token, kubeconfig = self.site.webhook_token, self.site.kubeconfig("webhooks")
+        write_private(token, token_urlsafe(32).encode())
+        write_private(kubeconfig, webhook_kubeconfig(token))
+        write_private(self.site.admission_configuration, admission_configuration(kubeconfig))
 
     def _write_servers(self, validity: Validity) -> None:
         for name, extra in (
