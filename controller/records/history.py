@@ -47,3 +47,15 @@ def trailers_of(message: str) -> Mapping[str, str]:
     if not separator or not all(matches):
         return {}
     return {match[1]: match[2] for match in matches if match is not None}
+
+
+def identity_of(trailers: Mapping[str, str]) -> str:
+    """What no two records have in common: `Entry …` of a write, else `Attempt …`; else nothing.
+
+    An attempt that was recorded as one may turn out to have been reserved, late: then the
+    write has a record of its own.
+    """
+    for key in ("Entry", "Attempt"):
+        if key in trailers:
+            return f"{key} {trailers[key]}"
+    return ""

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, cast
 
 from git.cmd import Git
 
-from controller.clients.git.errors import GitUnusableError, fault_of
+from controller.clients.git.errors import GitUnusableError, LedgerStorageError, fault_of
 
 OLDEST_GIT: Final = (2, 39)
 NAME: Final = "Governor"
@@ -102,19 +102,40 @@ class GitProcess:
         return output
 
     def ask(
-        self, command: str, *arguments: str, stdin: bytes | None = None, outside: bool = False
+        self,
+        command: str,
+        *arguments: str,
+        stdin: bytes | None = None,
+        outside: bool = False,
+        timeout: float | None = None,
     ) -> tuple[int, bytes, str]:
-        """Run one command to its end: exit status, standard output, standard error."""
+        """Run one command to its end: exit status, standard output, standard error.
+
+        Args:
+            command: the subcommand.
+            arguments: its arguments.
+            stdin: what it reads; nothing by default.
+            outside: do not name the repository (`init`, `version`).
+            timeout: seconds after which it is killed.
+
+        Raises:
+            LedgerError: it could not be started.
+        """
         line = self._line(command, arguments, outside=outside)
-        with _file_of(stdin) as source:
-            status, output, words = self._git.execute(
-                line,
-                istream=source,
-                with_extended_output=True,
-                with_exceptions=False,
-                stdout_as_string=False,
-                strip_newline_in_stdout=False,
-            )
+        try:
+            with _file_of(stdin) as source:
+                status, output, words = self._git.execute(
+                    line,
+                    istream=source,
+                    with_extended_output=True,
+                    with_exceptions=False,
+                    stdout_as_string=False,
+                    strip_newline_in_stdout=False,
+                    kill_after_timeout=timeout,
+                )
+        except OSError as error:
+            problem = f"git {command} could not be started: {error}"
+            raise LedgerStorageError(f"{problem}; is there room for temporary files?") from error
         return status, output, words
 
     def _line(self, command: str, arguments: Sequence[str], *, outside: bool) -> list[str]:

@@ -33,6 +33,8 @@ NO_COMMIT: Final = ""
 _ZERO: Final = "0" * 40
 _OWN: Final = "refs/governor"
 _PATH: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_SPECIAL: Final = re.compile(r"[.^$*+?{}\\\[\]|()]")
+_ESCAPED: Final = r"\\\g<0>"
 _LOST: Final = ("but expected", "reference already exists", "unable to resolve reference")
 _STALE_SECONDS: Final = 60.0
 _LEFTOVER_SECONDS: Final = 3600.0
@@ -84,6 +86,7 @@ class LedgerRepository:
             git.run("init", *settings, str(git.directory), outside=True)
         repository = cls(git, identity)
         repository.drop_stale_locks()
+        repository.drop_unfinished()
         git.run("symbolic-ref", "HEAD", identity.ref)  # so that a bare `git log` shows it
         return repository
 
@@ -186,6 +189,15 @@ class LedgerRepository:
             return iter(())
         return read_steps(self.git, commits_of(self.git, head))
 
+    def find(self, head: str, *, trailer: str) -> bytes | None:
+        """The file that the last commit with a trailer (`Key: value`) added; None without one."""
+        if head == NO_COMMIT:
+            return None
+        pattern = f"--grep=^{_SPECIAL.sub(_ESCAPED, trailer)}$"
+        found = self.git.run("rev-list", "-n", "1", "--extended-regexp", pattern, head).split()
+        steps = read_steps(self.git, [commit.decode("ascii") for commit in found])
+        return next((step.content for step in steps), None)
+
     def read(self, commit: str, path: str) -> bytes:
         """One file.
 
@@ -214,6 +226,12 @@ class LedgerRepository:
             return False
         self.git.run("repack", "--geometric=2", "-d", "--quiet")
         return True
+
+    def drop_unfinished(self) -> None:
+        """Drop the refs of flushes that a crash ended; one that goes on fails, and is repeated."""
+        found = self.git.run("for-each-ref", "--format=delete %(refname)", f"{_OWN}/flush/")
+        if found:
+            self.git.run("update-ref", "--stdin", stdin=found)
 
     def drop_stale_locks(self) -> None:
         """Drop locks that a killed git left; a living one holds them for milliseconds."""
