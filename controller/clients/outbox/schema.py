@@ -11,6 +11,8 @@ from controller.clients.outbox.database import Code, Database, DatabaseError
 
 APPLICATION_ID = 0x476F7642  # "GovB"
 VERSION = 1
+_CHECKPOINT_PAGES = 200
+"""So much of the log is copied at a time, while appends wait: more makes the slowest slower."""
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS rows (
@@ -48,7 +50,7 @@ def create(database: Database) -> None:
     Raises:
         DatabaseError: nothing was made.
     """
-    _set_up(database)
+    _set_up(database, checkpoint_pages=_CHECKPOINT_PAGES)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("BEGIN IMMEDIATE")
     for statement in _TABLES:
@@ -62,14 +64,13 @@ def prepare_owner(database: Database) -> None:
     Raises:
         DatabaseError: also (`NOTADB`) if the file holds something else.
     """
-    _set_up(database)
+    _set_up(database, checkpoint_pages=_CHECKPOINT_PAGES)
     _verify(database)
 
 
 def prepare_reader(database: Database) -> None:
     """Set up a connection beside the owner's. See `prepare_owner`."""
-    _set_up(database)
-    database.execute("PRAGMA wal_autocheckpoint = 0")
+    _set_up(database, checkpoint_pages=0)
     _verify(database)
 
 
@@ -84,9 +85,10 @@ def check_whole(database: Database) -> None:
         raise DatabaseError(Code.NOTADB, f"{problems[0][0]}" if problems else "cannot be checked")
 
 
-def _set_up(database: Database) -> None:
+def _set_up(database: Database, *, checkpoint_pages: int) -> None:
     database.execute("PRAGMA busy_timeout = 5000")
     database.execute("PRAGMA synchronous = FULL")
+    database.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
 
 
 def _verify(database: Database) -> None:
