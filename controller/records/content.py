@@ -1,8 +1,10 @@
 """The digest of an object's content, by which a stored version is told to be the validated one.
 
-Equal for an object as `/validate` sees it and as the watch shows the version that was
-stored. Keyed, for a digest of a Secret is kept where the Secret must not be guessed
-from. Decides nothing; what two digests prove is `controller.accounts.evidence`'s.
+Equal for an object as an update's `/validate` sees it and as the watch shows the version
+that was stored. A create's may differ (a Job gets labels, a PersistentVolumeClaim its
+phase, by defaults that are applied when it is read back); its uid proves it. Keyed, for
+a digest of a Secret is kept where the Secret must not be guessed from. Decides nothing;
+what two digests prove is `controller.accounts.evidence`'s.
 """
 
 import hashlib
@@ -40,9 +42,25 @@ def content_digest(obj: Mapping[str, Json], *, key: bytes) -> str:
         }
     try:
         written = orjson.dumps(kept, option=_SORTED)
+        if b"[]" in written or b"null" in written:
+            written = orjson.dumps(_without_nothing(kept), option=_SORTED)
     except TypeError:  # too deep to be written
         return ""
     return hashlib.blake2b(written, key=key, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _without_nothing(value: Json) -> Json:
+    """The value without null and empty lists in maps.
+
+    Built-in kinds are stored as protobuf, which does not tell the two from an absent field:
+    a Role with `rules: []` comes back with `rules: null`.
+    """
+    if isinstance(value, dict):
+        kept = ((key, inner) for key, inner in value.items() if inner is not None and inner != [])
+        return {key: _without_nothing(inner) for key, inner in kept}
+    if isinstance(value, list):
+        return [_without_nothing(item) for item in value]
+    return value
 
 
 def traced_digest(request: AdmissionRequest, traced: Traced, *, key: bytes) -> str:
