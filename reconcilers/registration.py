@@ -26,13 +26,14 @@ import structlog
 from controller.accounts.account import Account, Fence
 from controller.clients.kube.client import Object
 from controller.clients.kube.errors import KubeError, NotFoundError
-from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace
+from controller.clients.kube.informer import Chance, ListsAndWatches, Pace
 from controller.clients.kube.resources import (
     MUTATING_WEBHOOKS,
     VALIDATING_WEBHOOKS,
     Key,
     Resource,
 )
+from controller.feeds.priority import one_object
 from controller.feeds.registry import GOVERNANCE, RegistryFeed, StoredMandate
 from controller.registration.subject import SUBJECT_CONFIGURATION, Target
 from reconcilers.plan import (
@@ -144,7 +145,7 @@ class RegistrationLoop:
         self._clock = clock
         self._queue: WorkQueue[str] = WorkQueue()
         self._configurations = {
-            resource: _follow_ours(client, resource, pace=pace, chance=chance)
+            resource: one_object(client, resource, SUBJECT_CONFIGURATION, pace=pace, chance=chance)
             for resource in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)
         }
         self._fences: Mapping[str, Fence] = {}
@@ -276,19 +277,6 @@ class RegistrationLoop:
         except NotFoundError:
             return
         informer.adopt(stored)
-
-
-def _follow_ours(
-    client: ListsAndWatches, resource: Resource, *, pace: Pace | None, chance: Chance | None
-) -> Informer[Object]:
-    return Informer(
-        client,
-        resource,
-        lambda body: body,
-        selectors=[("fieldSelector", f"metadata.name={SUBJECT_CONFIGURATION}")],
-        pace=pace,
-        chance=chance,
-    )
 
 
 def _status_body(effect: WriteStatus, resource: Resource) -> Object:
