@@ -1,28 +1,48 @@
 """Wires the processes together: the one place where clients, feeds, loops and servers meet.
 
 Each `run_*` is one process from start to end. It decides nothing: what is built
-here, and in which order it starts and stops, is all there is to it.
+here, and in which order it starts and stops, is all there is to it. What a process does
+while it leads is wired in `controller.leading`.
 """
 
 import asyncio
 import signal
+import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 import structlog
+from ulid import ULID
 
+from controller.admission.case import RecordKeys
+from controller.clients.keys import Keys, read_or_make_keys
+from controller.clients.kube.accounts import AccountStore
+from controller.clients.kube.client import KubeClient
 from controller.clients.kube.config import Kubeconfig, connect
+from controller.clients.outbox.outbox import Outbox
+from controller.clients.tokens import TokenFile
+from controller.feeds.accounts import AccountFeed
 from controller.feeds.certificates import CertificateFeed, CertificatePolicy
+from controller.feeds.priority import PriorityFeed
 from controller.feeds.registry import RegistryFeed
 from controller.judging import RunningEngine, build_reviewer, running_engine
+from controller.leading import Leader
 from controller.registration.subject import Target, UrlEndpoint
 from controller.settings import ReconcileSettings, WebhookSettings
-from reconcilers.identity import own_username
+from reconcilers.ground import Ground
+from reconcilers.leader import Leadership
+from reconcilers.patience import until_answered
 from reconcilers.registration import RegistrationLoop, RegistrationSettings
+from webhooks.admission import Admission
 from webhooks.app import WebhookApp
+from webhooks.callers import Callers
+from webhooks.credentials import ExpectedCaller
+from webhooks.mutation import Mutator
+from webhooks.reservations import Reservations
 from webhooks.server import WebhookServer, build_server, listen
 
 OWN_USERNAMES = frozenset({"system:serviceaccount:governor-system:governor"})
@@ -34,59 +54,119 @@ _log = structlog.get_logger("governor.manager")
 async def run_webhook(settings: WebhookSettings) -> None:
     """Serve the webhook until a signal ends it; requests in flight are answered first."""
     async with AsyncExitStack() as stack:
+        keys = read_or_make_keys(settings.certificates)
+        outbox = stack.enter_context(Outbox.open(settings.outbox, clock_ms=_clock_ms, mint=_mint))
         client = await stack.enter_async_context(connect(Kubeconfig(settings.kubeconfig)))
         engine = await stack.enter_async_context(running_engine(settings))
-        feed = RegistryFeed(client)
+        registry, accounts = RegistryFeed(client), AccountFeed(client)
+        priority = PriorityFeed(client, lambda: _own_username(client))
         certificates = CertificateFeed(
             settings.certificates, CertificatePolicy(settings.certificate_names())
         )
+        callers = Callers(registry)
         app = WebhookApp(
-            reviewer=build_reviewer(engine, settings),
-            registries=feed,
-            readiness=lambda: _what_is_missing(feed, engine),
+            admission=Admission(
+                callers=callers,
+                reviewer=build_reviewer(engine, settings, mint_change=_mint),
+                outbox=outbox,
+                reservations=Reservations(AccountStore(client), accounts),
+                keys=RecordKeys(stamp=keys.stamp, content=keys.content),
+                clock_ms=_clock_ms,
+                deadline_seconds=settings.deadline_seconds,
+            ),
+            mutator=Mutator(
+                callers=callers,
+                outbox=outbox,
+                stamp_key=keys.stamp,
+                mint_change=_mint,
+                clock_ms=_clock_ms,
+            ),
+            readiness=lambda: (
+                *registry.missing(),
+                *accounts.missing(),
+                *priority.missing(),
+                *_engine_missing(engine),
+            ),
+            expected=_expected_caller(settings),
         )
         server = build_server(app, _tls(certificates))
-        socket = listen(settings.host, settings.port)
-        _log.info("listening", host=settings.host, port=socket.getsockname()[1])
+        listening = listen(settings.host, settings.port)
+        _log.info(
+            "listening",
+            host=settings.host,
+            port=listening.getsockname()[1],
+            outbox=outbox.replica,
+        )
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(feed.run()), tasks.create_task(certificates.run())]
+            feeds = (registry.run(), accounts.run(), priority.run(), certificates.run())
+            background = [tasks.create_task(feed) for feed in feeds]
             _stop_on_signals(lambda: _stop(server))
-            await server.serve([socket])
+            await server.serve([listening])
             for task in background:
                 task.cancel()
 
 
 async def run_reconcile(settings: ReconcileSettings) -> None:
-    """Keep the registration and the mandates' status as they should be, until a signal."""
+    """Keep registration, accounts and ledger as they should be, until a signal."""
+    keys = read_or_make_keys(settings.certificates)
     async with connect(Kubeconfig(settings.kubeconfig)) as client:
-        feed = RegistryFeed(client)
-        name = urlsplit(settings.webhook_url).hostname or ""
-        certificates = CertificateFeed(settings.certificates, CertificatePolicy((name,)))
-        endpoint = UrlEndpoint(f"{settings.webhook_url.rstrip('/')}/validate")
-
-        async def keep_registered() -> NoReturn:
-            registration = RegistrationSettings(
-                target=lambda: Target(
-                    endpoint, certificates.current.bundle, settings.webhook_timeout_seconds
-                ),
-                own_usernames=OWN_USERNAMES | {await own_username(client)},
-            )
-            loop = RegistrationLoop(client, feed, registration)
-            certificates.subscribe(lambda _renewed: loop.wake())
-            await loop.run()
-
         stopped = asyncio.Event()
         _stop_on_signals(stopped.set)
         async with asyncio.TaskGroup() as tasks:
-            parts = (feed.run(), certificates.run(), keep_registered())
-            work = [tasks.create_task(part) for part in parts]
+            work = tasks.create_task(_reconcile(client, settings, keys))
             await stopped.wait()
-            for task in work:
-                task.cancel()
+            work.cancel()
 
 
-def _what_is_missing(feed: RegistryFeed, engine: RunningEngine) -> tuple[str, ...]:
-    return (*feed.missing(), *(() if engine.is_ready else ("engine: is not running",)))
+async def _reconcile(client: KubeClient, settings: ReconcileSettings, keys: Keys) -> NoReturn:
+    registry, accounts = RegistryFeed(client), AccountFeed(client)
+    name = urlsplit(settings.webhook_url).hostname or ""
+    certificates = CertificateFeed(settings.certificates, CertificatePolicy((name,)))
+    leader = Leader(client, registry=registry, accounts=accounts, keys=keys, settings=settings)
+    async with asyncio.TaskGroup() as tasks:
+        for feed in (registry.run(), accounts.run(), certificates.run()):
+            tasks.create_task(feed)
+        username = await _own_username(client)
+        ground = Ground(client, {username})
+        tasks.create_task(ground.run(), name="ground")
+        # Before Governor has seats of its own, nobody's writes may wait for it.
+        await ground.laid.wait()
+        leadership = Leadership(client, identity=f"{socket.gethostname()}-{_mint()}")
+        tasks.create_task(leadership.run_while_leading(leader.work), name="leadership")
+        endpoint = UrlEndpoint(settings.webhook_url.rstrip("/"))
+        registration = RegistrationSettings(
+            target=lambda: Target(
+                endpoint, certificates.current.bundle, settings.webhook_timeout_seconds
+            ),
+            own_usernames=OWN_USERNAMES | {username},
+        )
+        loop = RegistrationLoop(client, registry, accounts, registration)
+        certificates.subscribe(lambda _renewed: loop.wake())
+        await loop.run()
+    raise AssertionError("the loops ended")
+
+
+async def _own_username(client: KubeClient) -> str:
+    return await until_answered(client.who_am_i, what="own username")
+
+
+def _expected_caller(settings: WebhookSettings) -> ExpectedCaller:
+    if settings.api_server_token_file is None:
+        _log.warning("whoever reaches the port may ask; set --api-server-token-file")
+        return ExpectedCaller(None)
+    return ExpectedCaller(TokenFile(settings.api_server_token_file).current)
+
+
+def _engine_missing(engine: RunningEngine) -> tuple[str, ...]:
+    return () if engine.is_ready else ("engine: is not running",)
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _mint() -> str:
+    return str(ULID())
 
 
 def _tls(certificates: CertificateFeed) -> ssl.SSLContext:

@@ -86,7 +86,14 @@ class WebhookSettings(EngineSettings):
     names: tuple[str, ...] = ()
     """The DNS names and addresses by which the API server reaches it; by default the host."""
     certificates: Path
-    """The directory of the webhook's CA and serving certificate; made if absent."""
+    """The directory of the webhook's CA, serving certificate and keys; made if absent."""
+    outbox: Path
+    """The directory of the outboxes on this host; made if absent."""
+    api_server_token_file: Path | None = None
+    """Bearer tokens, one a line, of which the API server must show one; without it, whoever
+    reaches the port may ask."""
+    deadline_seconds: float = Field(default=4.0, gt=0, le=29)
+    """For one review as a whole; shorter than the registration's timeout."""
 
     def certificate_names(self) -> tuple[str, ...]:
         """What the serving certificate is issued for."""
@@ -102,6 +109,16 @@ class ReconcileSettings(_ProcessSettings):
     webhook_url: str
     """Where the API server reaches the webhook, e.g. `https://127.0.0.1:9443`."""
     webhook_timeout_seconds: int = Field(default=5, ge=1, le=30)
+    outbox: Path
+    """The directory of the webhooks' outboxes on this host."""
+    ledger: Path
+    """The ledger's bare Git repository; made if absent."""
+    ledger_remote: str | None = None
+    """Where it is pushed to; outboxes are kept until it is."""
+    ledger_epoch: int = Field(default=1, ge=1)
+    """Counted up by an operator where a ledger cannot be continued (etcd was restored, say)."""
+    request_timeout_seconds: int = Field(default=60, ge=1)
+    """The API server's `--request-timeout`: a write cannot take effect later."""
 
 
 def _existing(binary: Path) -> Path:

@@ -31,12 +31,24 @@ class Site:
     port: int
     """Of the webhook, on loopback."""
     policies: Path = POLICIES
+    token: Path | None = None
+    """The file of the token that the API server shows to webhooks."""
+    request_timeout: int = 60
+    """The API server's `--request-timeout`, seconds."""
 
     @classmethod
-    def draw(cls, kubeconfig: Path, directory: Path, *, policies: Path = POLICIES) -> "Site":
+    def draw(
+        cls,
+        kubeconfig: Path,
+        directory: Path,
+        *,
+        policies: Path = POLICIES,
+        token: Path | None = None,
+        request_timeout: int = 60,
+    ) -> "Site":
         """A site with a free port."""
         (port,) = draw(1, randomness=random.Random())  # noqa: S311 -- a port, not a secret
-        return cls(kubeconfig, directory, port, policies)
+        return cls(kubeconfig, directory, port, policies, token, request_timeout)
 
     @property
     def url(self) -> str:
@@ -48,13 +60,29 @@ class Site:
         """What both processes share."""
         return self.directory / "certificates"
 
+    @property
+    def outbox(self) -> Path:
+        """What the webhook writes down before anything takes effect."""
+        return self.directory / "outbox"
+
+    @property
+    def ledger(self) -> Path:
+        """The Git repository of what became of it."""
+        return self.directory / "ledger.git"
+
     def start_webhook(self) -> GuardedProcess:
         """Start `governor webhook`; it may not answer yet."""
-        return self._start("webhook", "--port", str(self.port), "--policies", str(self.policies))
+        token = () if self.token is None else ("--api-server-token-file", self.token)
+        return self._start("webhook", "--port", str(self.port), "--policies", self.policies, *token)
 
     def start_reconcile(self) -> GuardedProcess:
         """Start `governor reconcile`; nothing may be registered yet."""
-        return self._start("reconcile", "--webhook-url", self.url)
+        return self._start(
+            "reconcile",
+            *("--webhook-url", self.url),
+            *("--ledger", self.ledger),
+            *("--request-timeout-seconds", str(self.request_timeout)),
+        )
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a GET from the webhook; status 0 while nobody answers."""
@@ -69,8 +97,12 @@ class Site:
         except (OSError, HTTPException) as error:
             return 0, str(error)
 
-    def _start(self, name: str, *arguments: str) -> GuardedProcess:
-        common = ("--kubeconfig", self.kubeconfig, "--certificates", self.certificates)
+    def _start(self, name: str, *arguments: str | Path) -> GuardedProcess:
+        common = (
+            *("--kubeconfig", self.kubeconfig),
+            *("--certificates", self.certificates),
+            *("--outbox", self.outbox),
+        )
         return GuardedProcess.start(
             f"governor {name}",
             (COMMAND, name, *common, *arguments),
@@ -88,6 +120,14 @@ class Running:
     webhook: GuardedProcess
     reconcile: GuardedProcess
 
+    def kill_reconcile(self) -> None:
+        """SIGKILL it; returns when it is gone."""
+        self.reconcile.stop(grace_seconds=0)
+
+    def restart_reconcile(self) -> None:
+        """Start one where the last one was."""
+        self.reconcile = self.site.start_reconcile()
+
     def kill_webhook(self) -> None:
         """SIGKILL it; returns when it is gone."""
         self.webhook.stop(grace_seconds=0)
@@ -103,9 +143,15 @@ class Running:
 
 
 @contextmanager
-def start_governor(kubeconfig: Path, directory: Path) -> Generator[Running, None, None]:
+def start_governor(
+    kubeconfig: Path,
+    directory: Path,
+    *,
+    token: Path | None = None,
+    request_timeout: int = 60,
+) -> Generator[Running, None, None]:
     """Run both; they are taken down at the end, however the block ends."""
-    site = Site.draw(kubeconfig, directory)
+    site = Site.draw(kubeconfig, directory, token=token, request_timeout=request_timeout)
     webhook = site.start_webhook()
     try:
         running = Running(site, webhook, site.start_reconcile())

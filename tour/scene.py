@@ -50,7 +50,9 @@ def set_scene(directory: Path, *, say: Callable[[str], None]) -> Generator[Scene
             plane.kubectl("apply", "-f", str(folder)).require_ok()
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
         say("starting governor webhook and governor reconcile")
-        stack.enter_context(start_governor(plane.admin_kubeconfig, directory))
+        stack.enter_context(
+            start_governor(plane.admin_kubeconfig, directory, token=plane.webhook_token)
+        )
         plane.kubectl("apply", "-f", str(MANIFESTS / "mandate.yaml")).require_ok()
         ready = ("wait", "--for=condition=Ready", "mandate/migrator", "--timeout=60s")
         plane.kubectl(*ready).require_ok()

@@ -1,13 +1,13 @@
-"""The webhook's HTTP application: `POST /validate`, and the health endpoints.
+"""The webhook's HTTP application: `POST /mutate`, `POST /validate`, and the health endpoints.
 
-`/validate` is answered before FastAPI's routing and middleware (measured: that
-halves the CPU of a request); everything else is ordinary FastAPI. A write is
-refused by any answer that is not an AdmissionReview with `allowed: true`, so
-every failure here fails closed.
+Both are answered before FastAPI's routing and middleware (measured: that halves the
+CPU of a request); everything else is ordinary FastAPI. A write is refused by any
+answer that is not an AdmissionReview with `allowed: true`, so every failure here
+fails closed. What is answered is decided in `webhooks.mutation` and `webhooks.admission`.
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Protocol, TypeAlias
 
@@ -20,68 +20,82 @@ from starlette.types import Receive, Scope, Send
 from controller.admission.answer import write_answer, write_malformed
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
 from controller.admission.review import MalformedReviewError, read_review
-from controller.admission.reviewer import Reviewer
-from controller.agents.registry import Registry
 from controller.apis.requests import AdmissionRequest
-from controller.clients.kube.errors import KubeError
+from controller.clients.outbox.errors import OutboxError
+from controller.mutation.stamp import Mutation, write_mutation_answer
+from webhooks.callers import CallerUnknownError
+from webhooks.credentials import ExpectedCaller
 from webhooks.intake import Intake, RefusedTransportError, refuse_size
 
 Readiness: TypeAlias = Callable[[], tuple[str, ...]]
 """What is not ready, by name; empty when all is."""
+Reply: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
+Answer: TypeAlias = Callable[[AdmissionRequest], Awaitable[Reply]]
 
 _JSON = [(b"content-type", b"application/json")]
 _RETRY = [*_JSON, (b"retry-after", b"1")]
 _log = structlog.stdlib.get_logger("governor.webhook")
 
 
-class Registries(Protocol):
-    """Where the mandates of the moment are known."""
+class Admits(Protocol):
+    """Answers `/validate`."""
 
-    def current(self) -> Registry | None:
-        """As far as the watch has brought them; None until they are first known."""
+    async def admit(self, request: AdmissionRequest) -> Outcome:
+        """Judge one write, and have it recorded and reserved if it is granted."""
         ...
 
-    async def fetch(self) -> Registry | None:
-        """As the API server holds them now; None while that is unreadable.
 
-        Raises:
-            KubeError: the API server could not be asked.
-        """
+class Mutates(Protocol):
+    """Answers `/mutate`."""
+
+    async def mutate(self, request: AdmissionRequest) -> Mutation:
+        """What to change in one write."""
         ...
 
 
 class WebhookApp(FastAPI):
     """Answers the API server."""
 
-    def __init__(self, *, reviewer: Reviewer, registries: Registries, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        *,
+        admission: Admits,
+        mutator: Mutates,
+        readiness: Readiness,
+        expected: ExpectedCaller,
+    ) -> None:
         super().__init__(title="Governor webhook", openapi_url=None)
-        self._reviewer = reviewer
-        self._registries = registries
+        self._admission = admission
+        self._mutator = mutator
         self._readiness = readiness
+        self._expected = expected
         self._intake = Intake()
+        self._answers: Mapping[str, Answer] = {
+            "/mutate": self._mutate,
+            "/validate": self._validate,
+        }
         self.add_api_route("/healthz", _is_alive, methods=["GET"])
         self.add_api_route("/readyz", self._is_ready, methods=["GET"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take `/validate` before routing; hand over the rest."""
-        if scope["type"] != "http" or scope["path"] != "/validate":
+        """Take reviews before routing; hand over the rest."""
+        answer = self._answers.get(scope["path"]) if scope["type"] == "http" else None
+        if answer is None:
             await super().__call__(scope, receive, send)
             return
-        status, headers, body = await self._validate(scope, receive)
+        status, headers, body = await self._reply(answer, scope, receive)
         # Without its length uvicorn would send it in chunks.
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _validate(self, scope: Scope, receive: Receive) -> "Reply":
+    async def _reply(self, answer: Answer, scope: Scope, receive: Receive) -> Reply:
         uid = ""
         try:
-            _refuse_transport(scope)
+            self._refuse_transport(scope)
             request = read_review(await self._intake.read(receive))
             uid = request.uid
-            outcome = await self._judge(request)
-            log_outcome(request, outcome)
-            return _reply(request, outcome)
+            return await answer(request)
         except RefusedTransportError as error:
             return _refused(error)
         except MalformedReviewError as error:
@@ -91,28 +105,37 @@ class WebhookApp(FastAPI):
             _log_failure(uid, error)
             return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, "governor failed; its log says where")
 
-    async def _judge(self, request: AdmissionRequest) -> Outcome:
-        registry = self._registries.current()
-        if registry is None:
-            return Postponed("", "the mandates are not known yet")
-        outcome = await self._reviewer.review(request, registry)
-        if isinstance(outcome, Granted) and outcome.mandate is None:
-            return await self._judge_stranger(request)
-        return outcome
+    async def _validate(self, request: AdmissionRequest) -> Reply:
+        outcome = await self._admission.admit(request)
+        log_outcome(request, outcome)
+        if isinstance(outcome, Postponed):
+            return _postponed(outcome.reason)
+        return HTTPStatus.OK, _JSON, write_answer(request.uid, outcome)
 
-    async def _judge_stranger(self, request: AdmissionRequest) -> Outcome:
-        """The registration selects agents only: a stranger may be an agent of a new mandate.
-
-        The API server can know the registration before our watch brings the mandate
-        that it was made for; granting meanwhile would let the agent's first writes through.
-        """
+    async def _mutate(self, request: AdmissionRequest) -> Reply:
         try:
-            registry = await self._registries.fetch()
-        except KubeError as error:
-            return Postponed("", f"the API server does not say who this is: {error}")
-        if registry is None:
-            return Postponed("", "the mandates cannot be read")
-        return await self._reviewer.review(request, registry)
+            mutation = await self._mutator.mutate(request)
+        except CallerUnknownError as error:
+            return _postponed(str(error))
+        except OutboxError as error:
+            _log.warning("reason not recorded", uid=request.uid, error=str(error))
+            return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot be recorded: {error}")
+        return HTTPStatus.OK, _JSON, write_mutation_answer(request.uid, mutation)
+
+    def _refuse_transport(self, scope: Scope) -> None:
+        if scope["method"] != "POST":
+            raise RefusedTransportError(HTTPStatus.METHOD_NOT_ALLOWED, "send POST")
+        if not self._expected.accepts(scope["headers"]):
+            problem = "only the API server may ask; send its bearer token"
+            raise RefusedTransportError(HTTPStatus.UNAUTHORIZED, problem)
+        headers = dict(scope["headers"])
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if media_type != b"application/json":
+            problem = "send content-type application/json"
+            raise RefusedTransportError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit():
+            refuse_size(int(announced[:20]))
 
     async def _is_ready(self) -> JSONResponse:
         missing = self._readiness()
@@ -120,31 +143,12 @@ class WebhookApp(FastAPI):
         return JSONResponse({"ready": not missing, "missing": [*missing]}, status)
 
 
-Reply: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
-
-
 async def _is_alive() -> dict[str, bool]:
     return {"alive": True}
 
 
-def _refuse_transport(scope: Scope) -> None:
-    if scope["method"] != "POST":
-        raise RefusedTransportError(HTTPStatus.METHOD_NOT_ALLOWED, "send POST")
-    headers = dict(scope["headers"])
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media_type != b"application/json":
-        problem = "send content-type application/json"
-        raise RefusedTransportError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
-    announced = headers.get(b"content-length", b"")
-    if announced.isdigit():
-        refuse_size(int(announced[:20]))
-
-
-def _reply(request: AdmissionRequest, outcome: Outcome) -> Reply:
-    if isinstance(outcome, Postponed):
-        body = orjson.dumps({"error": outcome.reason})
-        return HTTPStatus.SERVICE_UNAVAILABLE, _RETRY, body
-    return HTTPStatus.OK, _JSON, write_answer(request.uid, outcome)
+def _postponed(reason: str) -> Reply:
+    return HTTPStatus.SERVICE_UNAVAILABLE, _RETRY, orjson.dumps({"error": reason})
 
 
 def _malformed(error: MalformedReviewError) -> Reply:

@@ -24,7 +24,7 @@ from controller.apis.governance import Governance
 from controller.apis.json import Json
 from controller.apis.mandates import Enforcement, Mandate
 from controller.apis.requests import AdmissionRequest
-from controller.changes.fields import changed_fields
+from controller.changes.fields import Changes, changed_fields
 from controller.policy.denials import Code, Denial
 from controller.policy.document import build_document
 from controller.policy.engine import (
@@ -35,6 +35,9 @@ from controller.policy.engine import (
 )
 from controller.policy.guards import check_guards, offer_nothing_closed, refuse_identity
 from controller.policy.results import Judgement, read_results
+from controller.records.stamps import CHANGE
+
+_STAMP = ("metadata", "annotations", CHANGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,14 @@ def _prepare_for(
     refusal = check_guards(request, agent=agent, governance=registry.governance)
     if refusal is not None:
         return Denied(change, agent.mandate.name, (refusal,))
-    changes = changed_fields(request.old, request.obj)
+    changes = _without_stamp(changed_fields(request.old, request.obj))
     document = build_document(request, agent=agent, changes=changes, now=now)
     return Question(change, agent, request, registry.governance, document)
+
+
+def _without_stamp(changes: Changes) -> Changes:
+    """The agent's changes: the stamp is Governor's own, whatever was on the object before."""
+    return replace(changes, fields=tuple(path for path in changes.fields if path != _STAMP))
 
 
 def conclude(question: Question, answer: Evaluation | EngineError) -> Outcome:

@@ -40,9 +40,7 @@ class Reviewer:
         """
         micros = self.clock_ns() // 1000
         now = _EPOCH + timedelta(microseconds=micros)
-        step = prepare(
-            request, registry=registry, change=change or self.mint_change(), now=now
-        )
+        step = prepare(request, registry=registry, change=change or self.mint_change(), now=now)
         if not isinstance(step, Question):
             return step
         try:

@@ -19,7 +19,10 @@ from controller.cli.check import check
 from controller.clients.certificates import CertificateError
 from controller.clients.engine.policyset import PolicySourceError
 from controller.clients.engine.remote import RemoteSettingsError
+from controller.clients.keys import KeysError
 from controller.clients.kube.config import KubeConfigError
+from controller.clients.outbox.errors import OutboxError
+from controller.clients.tokens import TokenFileError
 from controller.logs import log_as_json
 from controller.policy.engine import EngineError
 from controller.settings import ReconcileSettings, WebhookSettings
@@ -34,16 +37,23 @@ app.command()(check)
 CANNOT_START = (
     CertificateError,
     EngineError,
+    KeysError,
     KubeConfigError,
     OSError,
+    OutboxError,
     PolicySourceError,
     RemoteSettingsError,
+    TokenFileError,
 )
 """What an operator can mend: told in a sentence, without a traceback."""
 
 Kubeconfig = Annotated[Path, typer.Option(help="The cluster, as a kubeconfig file.")]
 Certificates = Annotated[
-    Path, typer.Option(help="Directory of the webhook's CA and certificate; made if absent.")
+    Path,
+    typer.Option(help="Directory of the webhook's CA, certificate and keys; made if absent."),
+]
+OutboxDirectory = Annotated[
+    Path, typer.Option("--outbox", help="Directory of this host's outboxes; made if absent.")
 ]
 
 
@@ -57,6 +67,7 @@ def prepare() -> None:
 def webhook(
     kubeconfig: Kubeconfig,
     certificates: Certificates,
+    outbox: OutboxDirectory,
     policies: Annotated[
         Path | None, typer.Option(help="Directory of Rego policies.", show_default="policies")
     ] = None,
@@ -66,12 +77,21 @@ def webhook(
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; 0: a free one.", show_default="9443")
     ] = None,
+    api_server_token_file: Annotated[
+        Path | None,
+        typer.Option(help="Bearer tokens, one a line, of which the API server must show one."),
+    ] = None,
 ) -> None:
-    """Answer the API server: judge every write of an agent."""
+    """Answer the API server: judge, record and reserve every write of an agent."""
     with _told_in_a_sentence():
-        given = {"policies": policies, "host": host, "port": port}
+        given = {
+            "policies": policies,
+            "host": host,
+            "port": port,
+            "api_server_token_file": api_server_token_file,
+        }
         settings = WebhookSettings(
-            kubeconfig=kubeconfig, certificates=certificates, **_present(given)
+            kubeconfig=kubeconfig, certificates=certificates, outbox=outbox, **_present(given)
         )
         uvloop.run(manager.run_webhook(settings))
 
@@ -81,11 +101,29 @@ def reconcile(
     kubeconfig: Kubeconfig,
     certificates: Certificates,
     webhook_url: Annotated[str, typer.Option(help="Where the API server reaches the webhook.")],
+    outbox: OutboxDirectory,
+    ledger: Annotated[Path, typer.Option(help="The ledger's Git repository; made if absent.")],
+    ledger_remote: Annotated[
+        str | None, typer.Option(help="Where the ledger is pushed to, as Git takes it.")
+    ] = None,
+    request_timeout_seconds: Annotated[
+        int | None,
+        typer.Option(help="The API server's --request-timeout.", show_default="60"),
+    ] = None,
 ) -> None:
-    """Keep the registration with the API server, and the mandates' status, as they should be."""
+    """Keep registration, status and accounts as they should be, and commit to the ledger."""
     with _told_in_a_sentence():
+        given = {
+            "ledger_remote": ledger_remote,
+            "request_timeout_seconds": request_timeout_seconds,
+        }
         settings = ReconcileSettings(
-            kubeconfig=kubeconfig, certificates=certificates, webhook_url=webhook_url
+            kubeconfig=kubeconfig,
+            certificates=certificates,
+            webhook_url=webhook_url,
+            outbox=outbox,
+            ledger=ledger,
+            **_present(given),
         )
         asyncio.run(manager.run_reconcile(settings))
 

@@ -7,6 +7,7 @@ writes nothing and asks no cluster.
 """
 
 import asyncio
+import secrets
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -30,11 +31,13 @@ from controller.cli.verdicts import UNRECORDED, Judged, as_json, as_text, exit_s
 from controller.clients.engine.policyset import PolicySourceError
 from controller.judging import build_reviewer, running_child
 from controller.policy.engine import EngineError
+from controller.records.redaction import redact
 from controller.settings import EngineSettings
 
 DEFAULT_MANDATES = "manifests/mandates"
 BAD_INPUT = 2
 _MAX_PROBLEMS = 20
+_KEY_BYTES = 32
 
 
 class CheckError(Exception):
@@ -216,9 +219,12 @@ async def judge(writes: Sequence[Write], registry: Registry, reviewer: Reviewer)
     Raises:
         CheckError: the engine is not there to judge one.
     """
+    # As the webhook judges them: policies see no confidential value, only whether two are equal.
+    key = secrets.token_bytes(_KEY_BYTES)
     judged: list[Judged] = []
     for write in writes:
-        outcome = await reviewer.review(write.request, registry)
+        redacted = redact(write.request, governance=registry.governance, key=key)
+        outcome = await reviewer.review(redacted.request, registry)
         if isinstance(outcome, Postponed):
             raise CheckError(f"{write.manifest.place}: was not judged: {outcome.reason}")
         judged.append(Judged(write, outcome))

@@ -12,9 +12,14 @@ from typing import NoReturn, TypeAlias
 import structlog
 
 from controller.accounts.encoding import AccountUnreadableError
-from controller.clients.kube.accounts import Stored, read_stored, write_stored
+from controller.clients.kube.accounts import (
+    AccountGarbledError,
+    Stored,
+    read_stored,
+    write_stored,
+)
 from controller.clients.kube.client import Object
-from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace
+from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace, list_all
 from controller.clients.kube.resources import ACCOUNTS, Key
 from controller.clients.kube.store import Change
 from controller.feeds.registry import ATTENTIVE
@@ -79,6 +84,21 @@ class AccountFeed:
     def subscribe(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the agent after each change; it must not block."""
         self._informer.subscribe(lambda change: listener(change.key.name))
+
+
+async def pending_keys(client: ListsAndWatches) -> frozenset[str]:
+    """The keys of all entries that are pending, as the API server holds them at this moment.
+
+    Raises:
+        AccountGarbledError: one account cannot be read; what it holds is unknown.
+        KubeError: any other failure.
+    """
+    contents = [_content(body) for body in await list_all(client, ACCOUNTS)]
+    unreadable = [content for content in contents if isinstance(content, AccountUnreadableError)]
+    if unreadable:
+        raise AccountGarbledError(f"an account cannot be read: {unreadable[0]}")
+    accounts = [content.account for content in contents if isinstance(content, Stored)]
+    return frozenset(str(entry.key) for account in accounts for entry in account.pending)
 
 
 def _content(body: Object) -> Content:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,20 @@ BROKEN_REGISTRY = a_registry(
 
 
 @pytest.mark.requirement("fail-closed.ungoverned-untouched")
+def test_the_stamp_is_no_change_of_the_agents() -> None:
+    """A rule that grants some fields grants no annotation, and yet its writes carry a stamp."""
+    old = {"metadata": {"name": "web", "annotations": {"governor.dev/change": "old"}}, "data": {}}
+    new = {
+        "metadata": {"name": "web", "annotations": {"governor.dev/change": "new", "a/b": "c"}},
+        "data": {"a": "b"},
+    }
+    request = replace(a_request(operation=Operation.UPDATE), obj=new, old=old)
+    step = prepare(request, registry=a_registry(a_mandate()), change=CHANGE, now=NOW)
+    assert isinstance(step, Question)
+    changed = cast("dict[str, list[dict[str, str]]]", step.document["changed"])["fields"]
+    assert [field["text"] for field in changed] == ['metadata.annotations["a/b"]', "data.a"]
+
+
 @pytest.mark.parametrize("operation", list(Operation))
 @pytest.mark.parametrize(
     "target",

@@ -11,7 +11,7 @@ from controller.apis.json import Json
 from controller.clients.kube.backoff import Backoff
 from controller.clients.kube.client import KubeClient
 from controller.clients.kube.errors import ForbiddenError, KubeError, UnreachableError
-from reconcilers.identity import own_username
+from reconcilers.patience import until_answered
 
 if TYPE_CHECKING:
     from controller.clients.kube.transport import Transport
@@ -38,7 +38,13 @@ class Oracle:
 
 async def asked(oracle: Oracle) -> str:
     backoff = Backoff(first=1.0, factor=2.0, longest=8.0)
-    return await own_username(oracle, backoff=backoff, random=lambda: 1.0, sleep=oracle.sleep)
+    return await until_answered(
+        oracle.who_am_i,
+        what="own username",
+        backoff=backoff,
+        random=lambda: 1.0,
+        sleep=oracle.sleep,
+    )
 
 
 async def test_an_answer_is_taken_at_once() -> None:

@@ -1,0 +1,46 @@
+"""Stamps one write of an agent, and puts its reason where the committer finds it.
+
+Never denies: what cannot be stamped is `/validate`'s to refuse. Writes nothing for
+a dry run, and changes nothing of those who are not governed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.agents.identify import Agent, identify
+from controller.apis.requests import AdmissionRequest
+from controller.clients.outbox.outbox import Outbox
+from controller.clients.outbox.rows import RowKind
+from controller.mutation.stamp import Mutation, plan_mutation
+from webhooks.callers import Callers
+
+
+@dataclass(frozen=True, slots=True)
+class Mutator:
+    """Answers `/mutate`."""
+
+    callers: Callers
+    outbox: Outbox
+    stamp_key: bytes
+    mint_change: Callable[[], str]
+    clock_ms: Callable[[], int]
+
+    async def mutate(self, request: AdmissionRequest) -> Mutation:
+        """What to change in one write.
+
+        Raises:
+            CallerUnknownError: nobody can say now whether this is an agent.
+            OutboxError: its reason cannot be kept.
+        """
+        registry = await self.callers.registry_for(request.user)
+        if not isinstance(identify(request.user, registry), Agent):
+            return Mutation()
+        mutation = plan_mutation(request, change=self.mint_change(), key=self.stamp_key)
+        if mutation.reason is not None and mutation.change is not None:
+            await self.outbox.append(
+                mutation.reason.encode(),
+                kind=RowKind.REASON,
+                key=mutation.change,
+                made_at=self.clock_ms(),
+            )
+        return mutation
