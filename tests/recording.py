@@ -31,9 +31,9 @@ CONTENT_KEY = b"c" * 32
 class Recorder:
     """What the webhook saw, in order."""
 
-    reviews: list[AdmissionRequest] = field(default_factory=list)
+    reviews: list[AdmissionRequest] = field(default_factory=list[AdmissionRequest])
     """Of the validating call: final objects."""
-    mutations: list[Mutation] = field(default_factory=list)
+    mutations: list[Mutation] = field(default_factory=list[Mutation])
     """Of the mutating call."""
 
     def take(self) -> list[AdmissionRequest]:
