@@ -119,7 +119,7 @@ def message_of(record: Mapping[str, Json], *, seq: int, prev: str) -> str:
 
 def subject_of(record: Mapping[str, Json]) -> str:
     """`migrator create Deployment team-data/web: persisted`, at most `MAX_SUBJECT` characters."""
-    who = one_line(_text(record.get("agent")) or "somebody", _MAX_NAME)
+    who = one_line(_text(record.get("agent")), _MAX_NAME) or "somebody"
     outcome = _outcome(record)
     room = MAX_SUBJECT - len(who) - len(outcome) - 3
     what = one_line(f"{_verb(record)} {object_of(record)}", max(room, 1))
@@ -219,7 +219,7 @@ def _verb(record: Mapping[str, Json]) -> str:
 
 def _harmless_start(who: str) -> str:
     """A line that begins with `#` or `---` means something to Git."""
-    return who if who[0].isalnum() else f"'{who}"
+    return who if who[:1].isalnum() else f"'{who}"
 
 
 def _text(value: Json) -> str:
