@@ -34,6 +34,7 @@ from tests.builders import (
     a_user,
     an_object,
 )
+from tests.fakes.admission import an_app_that_judges
 from tests.fakes.registries import ScriptedRegistries
 from webhooks.app import WebhookApp
 
@@ -202,9 +203,7 @@ async def _ask_webhook(binary: Path, policies: Path) -> Responses:
             mint_change=lambda: CHANGE,
             timeout_seconds=20.0,
         )
-        app = WebhookApp(
-            reviewer=reviewer, registries=ScriptedRegistries(registry), readiness=lambda: ()
-        )
+        app = an_app_that_judges(reviewer, ScriptedRegistries(registry))
         return {name: await _post(app, review) for name, (review, _, _) in CASES.items()}
     finally:
         await engine.stop()

@@ -91,7 +91,7 @@ def test_a_full_disk_is_named_with_the_folder(unreachable: Path, tmp_path: Path)
     certificates = tmp_path / "certificates"
     ended = run_webhook(
         *("--kubeconfig", unreachable, "--certificates", certificates, "--port", "0"),
-        *("--policies", POLICIES),
+        *("--policies", POLICIES, "--outbox", tmp_path / "outbox"),
         before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
     )
     assert ended.returncode == 2, ended.stderr
@@ -106,6 +106,8 @@ def test_a_full_disk_is_named_with_the_folder(unreachable: Path, tmp_path: Path)
         pytest.param(("--port", "70000"), "--port", id="a port that is none"),
         pytest.param(("--policies", "absent"), "absent", id="no policies"),
         pytest.param(("--port", "-1"), "--port", id="a negative port"),
+        pytest.param(("--outbox", "/dev/null/x"), "/dev/null/x", id="no place for an outbox"),
+        pytest.param(("--api-server-token-file", "absent"), "absent", id="no token"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence(
@@ -114,6 +116,7 @@ def test_what_is_wrong_is_told_in_a_sentence(
     whole = {
         "--kubeconfig": str(unreachable),
         "--certificates": str(tmp_path / "certificates"),
+        "--outbox": str(tmp_path / "outbox"),
         "--port": "0",
         "--policies": str(POLICIES),
         **dict([arguments]),
@@ -131,7 +134,7 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(
     eventually(lambda: place.get("/healthz")[0] == 200, "it answers")
     ended = run_webhook(
         *("--kubeconfig", place.kubeconfig, "--certificates", tmp_path / "other"),
-        *("--port", str(place.port), "--policies", POLICIES),
+        *("--port", str(place.port), "--policies", POLICIES, "--outbox", tmp_path / "outbox"),
     )
     assert ended.returncode == 2
     assert "in use" in ended.stderr

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from controller.settings import EngineSettings, ReconcileSettings, WebhookSettings
 
 KUBECONFIG, CERTIFICATES = Path("kubeconfig"), Path("certificates")
+NAMED = {"kubeconfig": KUBECONFIG, "certificates": CERTIFICATES, "outbox": Path("outbox")}
+"""What has no default."""
 
 
 @pytest.fixture(autouse=True)
@@ -18,12 +20,11 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def a_webhook(**given: object) -> WebhookSettings:
     """Settings from what a command line hands over."""
-    options = {"kubeconfig": KUBECONFIG, "certificates": CERTIFICATES, **given}
-    return WebhookSettings.model_validate(options)
+    return WebhookSettings.model_validate({**NAMED, **given})
 
 
 def test_a_webhook_needs_a_cluster_and_a_directory_and_nothing_else() -> None:
-    settings = WebhookSettings(kubeconfig=KUBECONFIG, certificates=CERTIFICATES)
+    settings = a_webhook()
     assert (settings.host, settings.port) == ("127.0.0.1", 9443)
     assert settings.policies == Path("policies")
     assert settings.opa_url is None
@@ -32,13 +33,13 @@ def test_a_webhook_needs_a_cluster_and_a_directory_and_nothing_else() -> None:
 def test_an_absent_option_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOVERNOR_PORT", "1234")
     monkeypatch.setenv("GOVERNOR_CERTIFICATES", "/etc/governor")
-    settings = WebhookSettings.model_validate({"kubeconfig": KUBECONFIG})
+    settings = WebhookSettings.model_validate({"kubeconfig": KUBECONFIG, "outbox": Path("outbox")})
     assert (settings.port, settings.certificates) == (1234, Path("/etc/governor"))
 
 
 def test_an_option_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOVERNOR_PORT", "1234")
-    assert WebhookSettings(kubeconfig=KUBECONFIG, certificates=CERTIFICATES, port=0).port == 0
+    assert a_webhook(port=0).port == 0
 
 
 @pytest.mark.parametrize("kind", [WebhookSettings, ReconcileSettings])
@@ -62,12 +63,12 @@ def test_no_file_in_the_working_directory_sets_anything(
         "GOVERNOR_PORT=1\nGOVERNOR_KUBECONFIG=/other\n", encoding="utf-8"
     )
     monkeypatch.chdir(tmp_path)
-    assert WebhookSettings(kubeconfig=KUBECONFIG, certificates=CERTIFICATES).port == 9443
+    assert a_webhook().port == 9443
 
 
 def test_other_variables_of_ours_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOVERNOR_CACHE", "/somewhere")
-    assert WebhookSettings(kubeconfig=KUBECONFIG, certificates=CERTIFICATES).port == 9443
+    assert a_webhook().port == 9443
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from tests.builders import (
     an_evaluation,
     an_object,
 )
+from tests.fakes.admission import an_app_that_judges
 from tests.fakes.engine import Answer, ScriptedEngine
 from tests.fakes.registries import ScriptedRegistries
 from tests.strategies import json_objects, json_values
@@ -59,10 +60,8 @@ def an_app(
         timeout_seconds=1.0,
     )
     known = (registry or a_registry(a_mandate())) if is_known else None
-    return WebhookApp(
-        reviewer=reviewer,
-        registries=registries or ScriptedRegistries(known),
-        readiness=lambda: missing,
+    return an_app_that_judges(
+        reviewer, registries or ScriptedRegistries(known), readiness=lambda: missing
     )
 
 
@@ -324,7 +323,7 @@ async def test_readiness_names_what_is_missing(missing: tuple[str, ...], status:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/validate/", "/validate/x", "/VALIDATE", "/mutate", "//validate"]
+    "path", ["/", "/validate/", "/validate/x", "/VALIDATE", "/mutate/", "//validate"]
 )
 async def test_no_other_path_answers_a_review(path: str) -> None:
     answered = await call(an_app(an_evaluation()), path=path, body=PERSONS_REVIEW)

@@ -21,9 +21,9 @@ from controller.cli.app import app
 from controller.clients.certificates import Authority, Validity
 from controller.settings import WebhookSettings
 from tests.builders import CHANGE, UID, a_mandate, a_registry, a_review, an_evaluation
+from tests.fakes.admission import an_app_that_judges
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.registries import ScriptedRegistries
-from webhooks.app import WebhookApp
 from webhooks.server import WebhookServer, build_server, listen
 
 WITHIN_SECONDS = 20
@@ -69,9 +69,7 @@ async def running(engine: ScriptedEngine, trust: Trust) -> AsyncGenerator[Runnin
     """Serve the application on a free port for as long as the block lasts."""
     reviewer = Reviewer(engine, lambda: 1_795_512_615_000_000_000, lambda: CHANGE, 1.0)
     registry = a_registry(a_mandate())
-    app = WebhookApp(
-        reviewer=reviewer, registries=ScriptedRegistries(registry), readiness=lambda: ()
-    )
+    app = an_app_that_judges(reviewer, ScriptedRegistries(registry))
     server = build_server(app, trust.server)
     with listen("127.0.0.1", 0) as sock:
         port: int = sock.getsockname()[1]
@@ -228,6 +226,7 @@ def test_the_command_serves_on_uvloop(tmp_path: Path, monkeypatch: pytest.Monkey
     # It would log to the runner's standard error for the rest of this process.
     monkeypatch.setattr("controller.cli.app.log_as_json", lambda: None)
     options = ["--kubeconfig", str(tmp_path / "none"), "--certificates", str(tmp_path)]
+    options += ["--outbox", str(tmp_path)]
     result = CliRunner().invoke(app, ["webhook", *options])
     assert result.exit_code == 0, result.output
     assert [type(loop) for loop in loops] == [uvloop.Loop]
