@@ -19,7 +19,6 @@ import pytest
 
 from controller.accounts.account import Account
 from controller.accounts.entries import Action, Entry, Outcome, WatchedKind
-from controller.apis.json import Json
 from controller.clients.kube.client import KubeClient, Object
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.errors import ConflictError
@@ -125,7 +124,7 @@ async def two_settlers(client: KubeClient) -> AsyncGenerator[tuple[Settler, Sett
 
 
 def a_deployment(namespace: str, name: str) -> Object:
-    container: Json = {"name": "web", "image": "registry.example/web:1"}
+    container: Object = {"name": "web", "image": "registry.example/web:1"}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

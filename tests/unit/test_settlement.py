@@ -1,0 +1,496 @@
+"""The settlement loop against scripted ports: conflicts, lagging watches, the clock, refreshes.
+
+What a real API server makes of it is in tests/integration/test_settlement.py.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from controller.accounts.account import Account, Fence
+from controller.accounts.entries import Action, Entry, EntryKey, Outcome, WatchedKind
+from controller.clients.kube.accounts import AccountMissingError, Stored
+from controller.clients.kube.client import Object
+from controller.clients.kube.discovery import Discovery
+from controller.clients.kube.errors import ConflictError, NotFoundError, UnreachableError
+from controller.clients.kube.resources import Key, Resource
+from controller.clients.kube.store import Change, Known
+from controller.feeds.registry import StoredMandate, read_mandate
+from reconcilers.histories import Histories
+from reconcilers.needs import Times
+from reconcilers.settlement import Ledger, Pacing, Ports, Settlement
+from tests import resources
+from tests.accounts import NOON, an_account, an_entry
+from tests.fakes.accounts import FakeAccountFeed, FakeAccounts
+from tests.fakes.kube import FakeCollection
+from tests.settling import QUICK, project
+
+WIDGETS = WatchedKind("example.com", "v1", "widgets")
+TIMES = Times(request_timeout=60.0, margin=10.0, refresh=40.0, idle_refresh=240.0)
+
+
+class Cluster(FakeCollection):
+    """One collection of widgets, one mandate, and discovery of both."""
+
+    def __init__(self) -> None:
+        super().__init__(at=100)
+        self.mandate: Object | None = None
+        self.is_served = True
+
+    async def get(self, resource: Resource, key: Key) -> Object:
+        """The mandate as it is."""
+        if self.mandate is None:
+            raise NotFoundError(str(key), status=404)
+        return self.mandate
+
+    async def discover(self, path: str) -> Object:
+        """Widgets, while they are served."""
+        if path != "/apis/example.com/v1" or not self.is_served:
+            raise NotFoundError(path, status=404)
+        entry: Object = {"name": "widgets", "kind": "Widget", "verbs": ["list", "watch"]}
+        return {"resources": [entry]}
+
+
+class Feed(FakeAccountFeed):
+    """The copy of the accounts, which shows what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listeners: list[Callable[[str], None]] = []
+
+    async def wait_synced(self) -> None:
+        """At once."""
+
+    def all(self) -> Mapping[str, Stored]:
+        """Every one of them."""
+        return MappingProxyType(dict(self._known))
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Remember it."""
+        self._listeners.append(listener)
+
+    def bring(self, stored: Stored) -> None:
+        """Let the watch bring it."""
+        self.show(stored)
+        for listener in self._listeners:
+            listener(stored.account.agent)
+
+
+class Mandates:
+    """What the watch shows of the mandates."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.synced = asyncio.Event()
+        self.synced.set()
+        self._cluster = cluster
+        self._shown: StoredMandate | None = None
+        self._listeners: list[Callable[[Change[StoredMandate]], None]] = []
+
+    def snapshot(self) -> Mapping[Key, StoredMandate]:
+        """By name."""
+        return {} if self._shown is None else {Key("", self._shown.name): self._shown}
+
+    def subscribe(self, listener: Callable[[Change[StoredMandate]], None]) -> None:
+        """Remember it."""
+        self._listeners.append(listener)
+
+    def store(self, body: Object | None) -> None:
+        """Store a mandate, and let the watch bring it."""
+        self._cluster.mandate = body
+        self._shown = None if body is None else read_mandate(body)
+        key = Key("", "migrator")
+        known = None if self._shown is None else Known("m", "1", self._shown)
+        for listener in self._listeners:
+            listener(Change(key, None, known))
+
+
+class Bench:
+    """A settlement loop with everything that it talks to, and a clock moved by hand."""
+
+    def __init__(self, *, debounce: float = 0.0, store: FakeAccounts | None = None) -> None:
+        self.cluster = Cluster()
+        self.store = store or FakeAccounts()
+        self.feed = Feed()
+        self.mandates = Mandates(self.cluster)
+        self.committed: set[EntryKey] = set()
+        self.told = 0
+        self.now = NOON / 1000
+        discovery = Discovery(self.cluster, ask_again_seconds=0.0)
+        self.histories = Histories(self.cluster, discovery, project, pace=QUICK)
+        ports = Ports(
+            self.cluster,
+            self.store,
+            self.feed,
+            self.mandates,
+            discovery,
+            Ledger(lambda: self.committed, self._tell),
+        )
+        pacing = Pacing(TIMES, debounce_seconds=debounce, now=lambda: self.now)
+        self.settlement = Settlement(ports, self.histories, pacing)
+        self.mandates.store(a_mandate())
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the loop for as long as the block lasts."""
+        task = asyncio.create_task(self.settlement.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def hold(self, *pending: Entry, as_of: int | None = None) -> Stored:
+        """Store an account, and let the watch bring it."""
+        counted = {} if as_of is None else {WIDGETS: as_of}
+        account = replace(an_account(*pending, as_of=counted), fence=OPEN)
+        stored = await self.store.create(account)
+        self.feed.bring(stored)
+        return stored
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an account."""
+        try:
+            self.store.now("migrator")
+        except AccountMissingError:
+            return False
+        return True
+
+    @property
+    def account(self) -> Account:
+        """As it is stored now."""
+        return self.store.now("migrator").account
+
+    def outcomes(self) -> list[Outcome | None]:
+        """Of all that is pending."""
+        return [entry.outcome for entry in self.account.pending]
+
+    async def idle(self, turns: int = 300) -> None:
+        """Let the loop do whatever it would do by itself."""
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    def look(self) -> None:
+        """Let it look again."""
+        self.settlement.wake("migrator")
+
+    def _tell(self) -> None:
+        self.told += 1
+
+
+OPEN = Fence("7f3a", 3, suspended=False)
+
+
+def a_mandate(**spec: object) -> Object:
+    return resources.mandate(rules=[resources.rule(namespaces=["team-data"])], **spec)
+
+
+def a_widget(number: int = 1, **changes: object) -> Entry:
+    entry = an_entry(number, kind=WIDGETS, uid=f"w-{number}")
+    return replace(entry, **changes)  # type: ignore[arg-type] # an entry's fields
+
+
+def a_create(number: int = 1, *, version: int = 100) -> Entry:
+    return a_widget(number, action=Action.CREATE, version=version)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Let other tasks run until it holds."""
+    async with asyncio.timeout(10):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.001)
+
+
+async def test_a_mandate_without_an_account_gets_one() -> None:
+    bench = Bench()
+    async with bench.running():
+        await until(lambda: bench.exists)
+        assert bench.account.fence == OPEN
+
+
+async def test_an_event_about_an_open_entry_settles_it_and_the_committer_is_told_once() -> None:
+    bench = Bench()
+    await bench.hold(a_create(), as_of=100)
+    async with bench.running():
+        await until(lambda: bench.histories.view(WIDGETS))
+        assert bench.outcomes() == [None]
+        bench.cluster.write("w-1")
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+        bench.look()
+        await bench.idle()
+        assert bench.told == 1
+        bench.committed = {a_create().key}
+        bench.look()
+        await until(lambda: bench.account.pending == ())
+        assert bench.told == 1
+
+
+async def test_a_conflict_is_read_again_and_decided_anew() -> None:
+    bench = Bench()
+    stored = await bench.hold(a_create(1), as_of=100)
+    other = replace(stored.account, pending=(a_create(1), a_create(2)))
+    bench.cluster.write("w-1")
+    bench.store.put(stored, other)  # the watch has not brought it
+    async with bench.running():
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED, None])
+    assert bench.store.reads == 1
+
+
+async def test_conflicts_without_end_are_left_for_later() -> None:
+    bench = Bench()
+    await bench.hold(a_create(), as_of=100)
+    bench.cluster.write("w-1")
+
+    async def overtake(_account: Account) -> None:
+        stored = bench.store.now("migrator")
+        fence = replace(stored.account.fence, generation=stored.account.fence.generation)
+        grown = (*stored.account.pending, a_create(len(stored.account.pending) + 1))
+        bench.store.put(stored, replace(stored.account, fence=fence, pending=grown))
+
+    bench.store.before_swap = overtake
+    async with bench.running():
+        await until(lambda: bench.store.swaps >= 8)
+        await bench.idle()
+        assert bench.store.swaps == 8
+
+
+async def test_an_account_that_goes_while_it_is_settled_is_made_anew() -> None:
+    bench = Bench()
+    stored = await bench.hold(a_create(), as_of=100)
+    bench.cluster.write("w-1")
+
+    async def take_away(_account: Account) -> None:
+        bench.store.before_swap = nothing
+        await bench.store.delete(stored)
+
+    async def nothing(_account: Account) -> None:
+        """Let it be."""
+
+    bench.store.before_swap = take_away
+    async with bench.running():
+        await until(lambda: bench.store.reads == 1)
+        await until(lambda: bench.exists)
+        assert bench.account.pending == ()
+
+
+async def test_a_view_that_is_older_than_the_account_settles_nothing_but_the_fence_is_copied() -> (
+    None
+):
+    bench = Bench()
+    await bench.hold(a_create(), as_of=150)
+    bench.cluster.forgotten = 150
+    bench.cluster.write("w-1")
+    async with bench.running():
+        await until(lambda: bench.histories.view(WIDGETS))
+        await bench.idle()
+        assert bench.outcomes() == [None]
+        assert bench.store.swaps == 0
+        suspended = a_mandate(suspend=True)
+        suspended["metadata"] = {"name": "migrator", "uid": "7f3a", "generation": 4}
+        bench.mandates.store(suspended)
+        await until(lambda: bench.account.fence == Fence("7f3a", 4, suspended=True))
+        assert bench.outcomes() == [None]
+        assert bench.account.as_of == {WIDGETS: 150}
+        bench.cluster.bookmark(further=100)
+        bench.look()
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+
+
+async def test_the_clock_waits_for_the_watch_to_reach_what_a_quorum_read_saw() -> None:
+    bench = Bench()
+    await bench.hold(a_create(), as_of=100)
+    async with bench.running():
+        await until(lambda: bench.histories.view(WIDGETS))
+        bench.cluster.at = 500  # written by others; no watch has said so yet
+        bench.now += 69.9
+        bench.look()
+        await bench.idle()
+        assert bench.outcomes() == [None]
+        bench.now += 0.2
+        bench.look()
+        await bench.idle()
+        assert bench.outcomes() == [None]
+        bench.cluster.bookmark(further=0)
+        bench.look()
+        await until(lambda: bench.outcomes() == [Outcome.LOST])
+
+
+async def test_a_write_that_the_watch_brings_past_the_deadline_is_persisted_all_the_same() -> None:
+    bench = Bench()
+    await bench.hold(a_create(), as_of=100)
+    async with bench.running():
+        await until(lambda: bench.histories.view(WIDGETS))
+        bench.cluster.at = 500
+        bench.now += 71
+        bench.look()
+        await bench.idle()
+        bench.cluster.write("w-1")
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+
+
+async def test_an_entry_that_is_validated_again_gets_its_time_anew() -> None:
+    bench = Bench()
+    stored = await bench.hold(a_create(), as_of=100)
+    async with bench.running():
+        await until(lambda: bench.histories.view(WIDGETS))
+        bench.cluster.at = 500
+        bench.now += 71
+        bench.look()
+        await bench.idle()
+        later = replace(a_create(), made_at=int(bench.now * 1000))
+        bench.feed.bring(bench.store.put(stored, replace(stored.account, pending=(later,))))
+        await bench.idle()
+        bench.cluster.bookmark()
+        bench.look()
+        await bench.idle()
+        assert bench.outcomes() == [None]
+        bench.now += 71
+        bench.look()
+        await bench.idle()
+        bench.cluster.bookmark()
+        bench.look()
+        await until(lambda: bench.outcomes() == [Outcome.LOST])
+
+
+async def test_a_kind_that_cannot_be_read_keeps_its_entries_open_and_no_others() -> None:
+    bench = Bench()
+    other = WIDGETS._replace(group="other.example.com")
+    await bench.hold(a_create(1), a_widget(2, kind=other, action=Action.CREATE), as_of=100)
+    bench.cluster.write("w-1")
+    async with bench.running():
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED, None])
+        bench.now += 71
+        bench.look()
+        await bench.idle()
+        # Discovery does not know it, its collection answers: nothing is proven.
+        assert bench.outcomes() == [Outcome.PERSISTED, None]
+
+
+async def test_a_kind_that_is_no_longer_served_leaves_as_of_and_its_entries_are_unknown() -> None:
+    bench = Bench()
+    await bench.hold(a_create(), as_of=100)
+    bench.cluster.is_served = False
+    bench.cluster.fault = NotFoundError("no such path", status=404)
+    async with bench.running():
+        await until(lambda: bench.account.as_of == {})
+        assert bench.outcomes() == [None]
+        bench.now += 71
+        bench.look()
+        await until(lambda: bench.outcomes() == [Outcome.UNKNOWN])
+
+
+async def test_a_bookmark_alone_is_no_swap_until_as_of_grows_old() -> None:
+    bench = Bench()
+    await bench.hold(a_create(), as_of=100)
+    async with bench.running():
+        await until(lambda: bench.histories.view(WIDGETS))
+        bench.cluster.bookmark()
+        bench.look()
+        await bench.idle()
+        bench.now += 39
+        bench.look()
+        await bench.idle()
+        assert bench.store.swaps == 0
+        bench.now += 2
+        bench.look()
+        await until(lambda: bench.account.as_of == {WIDGETS: bench.cluster.at})
+        assert bench.store.swaps == 1
+
+
+async def test_an_idle_account_is_refreshed_less_often() -> None:
+    bench = Bench()
+    await bench.hold(as_of=100)
+    async with bench.running():
+        await until(lambda: bench.histories.view(WIDGETS))
+        await bench.idle()
+        bench.cluster.bookmark()
+        bench.now += 239
+        bench.look()
+        await bench.idle()
+        assert bench.store.swaps == 0
+        bench.now += 2
+        bench.look()
+        await until(lambda: bench.account.as_of == {WIDGETS: bench.cluster.at})
+
+
+async def test_a_burst_of_news_is_one_look() -> None:
+    bench = Bench(debounce=0.05)
+    await bench.hold(*(a_create(number) for number in range(1, 51)), as_of=100)
+    async with bench.running():
+        await until(lambda: bench.histories.view(WIDGETS))
+        await asyncio.sleep(0)
+        for number in range(1, 51):
+            bench.cluster.write(f"w-{number}")
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED] * 50)
+        assert bench.store.swaps <= 2
+
+
+async def test_an_account_whose_mandate_is_gone_is_closed_settled_and_deleted() -> None:
+    bench = Bench()
+    await bench.hold(a_create(), as_of=100)
+    async with bench.running():
+        bench.mandates.store(None)
+        await until(lambda: bench.account.fence.suspended)
+        bench.cluster.write("w-1")
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+        bench.committed = {a_create().key}
+        bench.look()
+        await until(lambda: bench.exists and bench.account.pending == ())
+        bench.look()
+        await until(lambda: not bench.exists)
+
+
+async def test_an_api_server_that_does_not_answer_is_tried_again() -> None:
+    bench = Bench()
+    await bench.hold(a_create(), as_of=100)
+    bench.cluster.write("w-1")
+
+    async def fail(_account: Account) -> None:
+        bench.store.before_swap = succeed
+        raise UnreachableError("refused")
+
+    async def succeed(_account: Account) -> None:
+        """Let it be."""
+
+    bench.store.before_swap = fail
+    async with bench.running():
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+
+
+async def test_a_loop_that_lost_the_lead_goes_on_where_the_account_is() -> None:
+    bench = Bench()
+    await bench.hold(a_create(1), a_create(2), as_of=100)
+    async with bench.running():
+        bench.cluster.write("w-1")
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED, None])
+    bench.cluster.write("w-2")
+    bench.cluster.delete("w-2")
+    await bench.idle()
+    assert bench.outcomes() == [Outcome.PERSISTED, None]
+    async with bench.running():
+        # Deleted by now, and seen all the same: it began at `as_of`.
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED, Outcome.PERSISTED])
+
+
+class Overtaken(FakeAccounts):
+    """Whoever makes an account here comes second."""
+
+    async def create(self, account: Account) -> Stored:
+        """Somebody else was first."""
+        stored = await super().create(account)
+        self.put(stored, replace(account, pending=(a_create(),)))
+        raise ConflictError("already exists", status=409)
+
+
+async def test_whoever_comes_second_to_make_an_account_takes_it_as_it_is() -> None:
+    bench = Bench(store=Overtaken())
+    async with bench.running():
+        await until(lambda: bench.store.reads == 1)
+        await bench.idle()
+        assert bench.outcomes() == [None]
+        assert bench.account.as_of.keys() == {WIDGETS}

@@ -1,0 +1,123 @@
+"""What an account needs: its fence, its kinds, and when it is looked at again."""
+
+import pytest
+
+from controller.accounts.account import Account, Fence
+from controller.accounts.entries import Action, Outcome
+from controller.agents.registry import InvalidMandate
+from controller.apis.mandates import Mandate, Rule
+from controller.feeds.registry import Status, StoredMandate
+from reconcilers.needs import (
+    Times,
+    awaited,
+    fence_of,
+    named_resources,
+    needed_kinds,
+    seconds_until,
+)
+from tests.accounts import DEPLOYMENTS, NOON, PODS, an_account, an_entry
+from tests.builders import a_mandate, a_rule, an_invalid_mandate
+
+
+def stored(content: Mandate | InvalidMandate, *, generation: int = 3) -> StoredMandate:
+    return StoredMandate("migrator", "m-1", generation, content, Status(None, ()))
+
+
+@pytest.mark.parametrize(
+    ("mandate", "fence"),
+    [
+        pytest.param(
+            stored(a_mandate()), Fence("m-1", 3, suspended=False), id="a mandate in force"
+        ),
+        pytest.param(
+            stored(a_mandate(suspended=True)), Fence("m-1", 3, suspended=True), id="suspended"
+        ),
+        pytest.param(
+            stored(an_invalid_mandate()), Fence("m-1", 3, suspended=True), id="unreadable"
+        ),
+        pytest.param(None, Fence("m-0", 2, suspended=True), id="gone: as it was, but closed"),
+    ],
+)
+def test_the_fence_is_open_only_for_a_mandate_in_force(
+    mandate: StoredMandate | None, fence: Fence
+) -> None:
+    assert fence_of(mandate, current=Fence("m-0", 2, suspended=False)) == fence
+
+
+def test_an_account_without_a_mandate_ever_is_closed() -> None:
+    assert fence_of(None).suspended
+
+
+def rule(groups: tuple[str, ...], resources: tuple[str, ...], *verbs: str) -> Rule:
+    return a_rule(api_groups=groups, resources=resources, verbs=verbs or ("create",))
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [
+        pytest.param(
+            (rule(("apps", ""), ("deployments", "pods")),),
+            {("apps", "deployments"), ("apps", "pods"), ("", "deployments"), ("", "pods")},
+            id="each resource in each group",
+        ),
+        pytest.param((rule(("*",), ("deployments",)),), set[object](), id="any group"),
+        pytest.param((rule(("apps",), ("*", "*/scale")),), set[object](), id="any resource"),
+        pytest.param(
+            (rule(("apps",), ("deployments/scale",)),),
+            {("apps", "deployments")},
+            id="of a subresource the parent",
+        ),
+        pytest.param(
+            (rule(("apps",), ("deployments",), "get", "list"),), set[object](), id="reads"
+        ),
+        pytest.param(
+            (rule(("apps",), ("deployments",), "*"),), {("apps", "deployments")}, id="every verb"
+        ),
+    ],
+)
+def test_what_a_mandate_names_and_lets_be_written_is_watched_from_the_start(
+    rules: tuple[Rule, ...], named: set[tuple[str, str]]
+) -> None:
+    assert named_resources(stored(a_mandate(rules=rules))) == named
+
+
+def test_a_mandate_that_cannot_be_read_names_nothing() -> None:
+    assert named_resources(stored(an_invalid_mandate())) == frozenset()
+    assert named_resources(None) == frozenset()
+
+
+def test_what_was_counted_and_what_is_open_is_needed_and_nothing_else() -> None:
+    account = an_account(
+        an_entry(1, kind=PODS),
+        an_entry(2, kind=PODS._replace(resource="secrets"), outcome=Outcome.LOST),
+        an_entry(3, kind=PODS._replace(resource="services"), action=Action.UNTRACED),
+        as_of={DEPLOYMENTS: 5},
+    )
+    assert needed_kinds(account) == {DEPLOYMENTS, PODS}
+    assert [entry.kind for entry in awaited(account)] == [PODS]
+
+
+def test_the_deadline_is_the_api_servers_own_and_a_margin() -> None:
+    times = Times(request_timeout=60.0, margin=10.0)
+    assert times.deadline(an_entry(made_at=NOON)) == NOON / 1000 + 70
+
+
+@pytest.mark.parametrize(
+    ("account", "seconds"),
+    [
+        pytest.param(an_account(), 240.0, id="idle"),
+        pytest.param(an_account(an_entry()), 40.0, id="a write is open"),
+        pytest.param(an_account(an_entry(outcome=Outcome.LOST)), 40.0, id="a record is awaited"),
+        pytest.param(an_account(settled={"pods": 1}), 40.0, id="it holds something"),
+    ],
+)
+def test_as_of_is_kept_fresh_where_the_next_leader_needs_it(
+    account: Account, seconds: float
+) -> None:
+    assert Times().refresh_of(account) == seconds
+    assert Times().refresh <= 60
+
+
+def test_the_first_moment_counts_and_one_that_passed_is_looked_at_soon() -> None:
+    assert seconds_until([130.0, 110.0], now=100.0, at_least=1.0) == 10.0
+    assert seconds_until([90.0, 110.0], now=100.0, at_least=1.0) == 1.0

@@ -1,0 +1,100 @@
+"""The projection: what is kept of an object, whatever its shape."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.accounts.views import Version
+from controller.apis.json import Json
+from controller.records.content import content_digest
+from controller.records.stamps import CHANGE, write_stamp
+from controller.records.versions import number_of, version_of
+from tests.builders import CHANGE as A_CHANGE
+from tests.builders import an_object
+
+STAMP_KEY = b"s" * 32
+CONTENT_KEY = b"c" * 32
+
+
+def project(body: dict[str, Json]) -> Version:
+    return version_of(body, stamp_key=STAMP_KEY, content_key=CONTENT_KEY)
+
+
+def with_metadata(**changes: Json) -> dict[str, Json]:
+    body = an_object()
+    metadata = body["metadata"]
+    assert isinstance(metadata, dict)
+    return {**body, "metadata": {**metadata, **changes}}
+
+
+def test_an_object_gives_its_identity_its_version_and_its_digest() -> None:
+    body = an_object()
+    assert project(body) == Version(
+        uid="object-uid",
+        version=7,
+        namespace="team-data",
+        name="web",
+        digest=content_digest(body, key=CONTENT_KEY),
+        value="replicas:2",
+    )
+
+
+def test_an_authentic_stamp_gives_the_change_and_a_forged_one_gives_none() -> None:
+    authentic = with_metadata(annotations={CHANGE: write_stamp(A_CHANGE, key=STAMP_KEY)})
+    forged = with_metadata(annotations={CHANGE: write_stamp(A_CHANGE, key=b"f" * 32)})
+    assert project(authentic).change == A_CHANGE
+    assert project(forged).change == ""
+    assert project(authentic).digest != project(forged).digest
+
+
+def test_an_object_that_is_held_by_finalizers_is_ending_and_has_the_same_content() -> None:
+    held = project(with_metadata(deletionTimestamp="2026-11-25T00:00:00Z", resourceVersion="8"))
+    assert held.is_ending
+    assert not held.is_deleted
+    assert held.digest == project(an_object()).digest
+
+
+@pytest.mark.parametrize(
+    ("spec", "value"),
+    [
+        pytest.param({"replicas": 3}, "replicas:3", id="a number"),
+        pytest.param({"replicas": 0}, "replicas:0", id="zero"),
+        pytest.param({"replicas": True}, "", id="true is no number"),
+        pytest.param({"replicas": "3"}, "", id="a text is no number"),
+        pytest.param({"replicas": 3.0}, "", id="a float is no number"),
+        pytest.param({"replicas": None}, "", id="null"),
+        pytest.param({"other": 1}, "", id="none at all"),
+    ],
+)
+def test_the_value_is_that_of_replicas(spec: dict[str, Json], value: str) -> None:
+    assert project(an_object(spec=spec)).value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        pytest.param("12", 12, id="a number"),
+        pytest.param("", 0, id="nothing"),
+        pytest.param("v12", 0, id="opaque"),
+        pytest.param("-1", 0, id="negative"),
+        pytest.param("١٢", 0, id="digits of another script"),
+        pytest.param(12, 0, id="no text"),
+        pytest.param(None, 0, id="absent"),
+    ],
+)
+def test_a_resource_version_is_a_number_or_nothing(text: Json, number: int) -> None:
+    assert number_of(text) == number
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=10,
+)
+
+
+@given(metadata=JSON, spec=JSON)
+def test_any_shape_gives_a_version(metadata: Json, spec: Json) -> None:
+    found = project({"metadata": metadata, "spec": spec})
+    assert not found.is_deleted
+    assert found.owner == ""
