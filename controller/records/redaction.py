@@ -169,7 +169,7 @@ def _spellings(value: Json) -> list[str]:
         return []
     texts = [value]
     try:
-        decoded = base64.b64decode(value, validate=True).decode()
+        decoded = base64.b64decode(value.encode(), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         decoded = ""
     if len(decoded) >= _MIN_TELLING:

@@ -87,6 +87,12 @@ def test_a_decoded_value_in_a_note_is_no_value_left() -> None:
     assert "correct horse" not in text_of(redacted(a_request(target=SECRETS, obj=obj)))
 
 
+def test_a_value_of_any_script_is_marked() -> None:
+    obj = a_secret(stringData={"p": "pässwörter-überall"})
+
+    assert "pässwörter" not in text_of(redacted(a_request(target=SECRETS, obj=obj)))
+
+
 def test_the_last_applied_configuration_of_a_secret_is_marked_whatever_it_says() -> None:
     obj = annotated(a_secret(), **{LAST_APPLIED: '{"data":{"old":"b2xk"}}'})
 
