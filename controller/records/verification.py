@@ -164,12 +164,13 @@ class ChainVerifier:
             if change.status != "A" or change.mode != "100644":
                 detail = f"{change.status} {change.path} (mode {change.mode})"
                 yield Finding(Code.NOT_APPEND_ONLY, step.commit, detail)
-        if len(step.changes) != 1 or step.content is None:
-            if len(step.changes) != 1:
-                detail = f"it changes {len(step.changes)} files"
-                yield Finding(Code.NOT_APPEND_ONLY, step.commit, detail)
-            return
-        yield from self._file(step, step.changes[0], step.content)
+        if len(step.changes) != 1:
+            detail = f"it changes {len(step.changes)} files"
+            yield Finding(Code.NOT_APPEND_ONLY, step.commit, detail)
+        elif step.content is not None:
+            yield from self._file(step, step.changes[0], step.content)
+        elif step.changes[0].status == "A":
+            yield Finding(Code.FOREIGN_FILE, step.commit, repr(step.changes[0].path))
 
     def finish(self) -> Iterator[Finding]:
         """What is wrong with the whole, after the last commit."""

@@ -27,7 +27,8 @@ def commits_of(git: GitProcess, head: str, *, after: str = "") -> list[str]:
 def read_trailers(git: GitProcess, commits: Sequence[str]) -> Iterator[Mapping[str, str]]:
     """The trailers of each commit's message, in order."""
     for chunk in _chunks(commits):
-        output = git.run("diff-tree", "--stdin", "-s", "--format=%B%x00", stdin=_lines(chunk))
+        arguments = ("--stdin", "--root", "--always", "-s", "--format=%B%x00")
+        output = git.run("diff-tree", *arguments, stdin=_lines(chunk))
         messages = output.split(_NUL)[:-1]
         if len(messages) != len(chunk):
             raise LedgerCorruptError("git did not tell every commit's message; run `git fsck`")
@@ -42,7 +43,7 @@ def read_steps(git: GitProcess, commits: Sequence[str]) -> Iterator[HistoryStep]
     """
     for chunk in _chunks(commits):
         output = git.run(
-            *("diff-tree", "--stdin", "-r", "--root", "-m", "--raw", "--no-renames"),
+            *("diff-tree", "--stdin", "-r", "--root", "--always", "-m", "--raw", "--no-renames"),
             *("--no-abbrev", "-z", f"--format={_FIELDS}"),
             stdin=_lines(chunk),
         )
