@@ -291,7 +291,11 @@ def _status_body(effect: WriteStatus, resource: Resource) -> Object:
 
 
 def _relies_on_registration(effect: Effect) -> bool:
-    return isinstance(effect, WriteStatus) and effect.relies_on_registration
+    """Whether it may not be done after a half of the registration failed.
+
+    The other half neither: nobody is to be stamped who is not judged.
+    """
+    return not isinstance(effect, WriteStatus) or effect.relies_on_registration
 
 
 def _subject_of(effect: Effect) -> str:
