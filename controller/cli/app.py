@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 from controller import manager
 from controller.cli.check import check
+from controller.cli.suspend import resume, suspend
+from controller.cli.verify import verify
 from controller.clients.certificates import CertificateError
 from controller.clients.engine.policyset import PolicySourceError
 from controller.clients.engine.remote import RemoteSettingsError
@@ -32,7 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(check)
+for command in (check, suspend, resume, verify):
+    app.command()(command)
 
 CANNOT_START = (
     CertificateError,
