@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from native.kubectl import Completed
 from tour.scene import MANIFESTS, Scene
-from tour.steps import Actor, Step
+from tour.steps import Actor, Program, Step
 
 SETTLE_SECONDS = 20.0
 _POLL_SECONDS = 0.1
@@ -36,7 +36,7 @@ def run_steps(
         say(f"\n{number}. {step.title}")
         answer = _act(step, scene, clock=clock)
         ended_at = clock()
-        say(f"   {step.actor} $ kubectl {shlex.join(_shown(step.command))}")
+        say(f"   {step.actor} $ {step.program} {shlex.join(_shown(step.command, scene))}")
         say(_indent(answer.stdout + answer.stderr))
         problems = [*_wrong_answer(step, answer), *_wrong_truth(step, scene, say=say)]
         for problem in problems:
@@ -47,21 +47,42 @@ def run_steps(
 
 def _act(step: Step, scene: Scene, *, clock: Callable[[], float]) -> Completed:
     """Run a step's command; one that must settle is repeated until it has, within a bound."""
-    kubeconfig = scene.agent if step.actor is Actor.AGENT else scene.administrator
-    arguments = [
-        part.format(manifests=MANIFESTS) if "{manifests}" in part else part for part in step.command
-    ]
     deadline = clock() + (SETTLE_SECONDS if step.settles else 0.0)
     while True:
-        answer = scene.kubectl(*arguments, kubeconfig=kubeconfig)
+        answer = _run(step, scene)
         if not _wrong_answer(step, answer) or clock() >= deadline:
             return answer
         time.sleep(_POLL_SECONDS)
 
 
+def _run(step: Step, scene: Scene) -> Completed:
+    arguments = [_filled_in(part, scene) for part in step.command]
+    if step.program is Program.GOVERNOR:
+        return scene.governor(*arguments)
+    if step.program is Program.GIT:
+        return scene.git(*arguments)
+    kubeconfig = scene.agent if step.actor is Actor.AGENT else scene.administrator
+    return scene.kubectl(*arguments, kubeconfig=kubeconfig)
+
+
+def _filled_in(part: str, scene: Scene) -> str:
+    """A part of a command with what its placeholder stands for."""
+    match part:
+        case "{ledger}":
+            return str(scene.ledger)
+        case "{administrator}":
+            return str(scene.administrator)
+        case "{change}":
+            return scene.change_of("configmap", "settings-web", namespace="team-data")
+        case _:
+            return part.replace("{manifests}", str(MANIFESTS))
+
+
 def _wrong_answer(step: Step, answer: Completed) -> tuple[str, ...]:
+    if step.denied is None and not answer.ok:
+        return (f"status {answer.status} in place of 0",)
     if step.denied is None:
-        return () if answer.ok else (f"status {answer.status} in place of 0",)
+        return () if step.says in answer.stdout else (f"it does not say {step.says!r}",)
     if answer.ok:
         return (f"it passed; [{step.denied}] should have refused it",)
     expected = f"governor: denied [{step.denied}]"
@@ -90,8 +111,8 @@ def swapped(step: Step) -> Step:
     return replace(step, denied=None if step.denied else "kind-not-granted")
 
 
-def _shown(command: tuple[str, ...]) -> list[str]:
-    return [part.replace("{manifests}", "tour/manifests") for part in command]
+def _shown(command: tuple[str, ...], scene: Scene) -> list[str]:
+    return [_filled_in(part.replace("{manifests}", "tour/manifests"), scene) for part in command]
 
 
 def _indent(text: str) -> str:

@@ -5,16 +5,18 @@ line, manifests through kubectl. It judges nothing; the steps do.
 """
 
 import os
+import subprocess
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 
 from native.build import control_plane_binaries
 from native.components import Options
 from native.controlplane import ControlPlane
 from native.kubectl import Completed
-from tour.governor import start_governor
+from tour.governor import COMMAND, Site, start_governor
 
 REPOSITORY = Path(__file__).parents[1]
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -25,12 +27,41 @@ class Scene:
     """A running stage, and the two kubeconfigs that the actors use."""
 
     plane: ControlPlane
+    site: Site
     administrator: Path
     agent: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's repository."""
+        return self.site.ledger
 
     def kubectl(self, *arguments: str, kubeconfig: Path) -> Completed:
         """Run our own kubectl as one of the actors."""
         return self.plane.kubectl(*arguments, kubeconfig=kubeconfig)
+
+    def governor(self, *arguments: str) -> Completed:
+        """Run Governor's command line."""
+        return _completed(str(COMMAND), *arguments)
+
+    def git(self, *arguments: str) -> Completed:
+        """Run Git, without the user's configuration."""
+        return _completed(which("git") or "git", *arguments)
+
+    def change_of(self, kind: str, name: str, *, namespace: str) -> str:
+        """The change id on the stamp of an object; empty without one."""
+        path = r"jsonpath={.metadata.annotations.governor\.dev/change}"
+        read = self.kubectl(
+            "get", kind, name, "-n", namespace, "-o", path, kubeconfig=self.administrator
+        )
+        return read.stdout.partition(".")[0]
+
+
+def _completed(*command: str) -> Completed:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment = {**kept, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return Completed(command, ended.returncode, ended.stdout, ended.stderr)
 
 
 @contextmanager
@@ -50,11 +81,11 @@ def set_scene(directory: Path, *, say: Callable[[str], None]) -> Generator[Scene
             plane.kubectl("apply", "-f", str(folder)).require_ok()
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
         say("starting governor webhook and governor reconcile")
-        stack.enter_context(
+        governor = stack.enter_context(
             start_governor(plane.admin_kubeconfig, directory, token=plane.webhook_token)
         )
         plane.kubectl("apply", "-f", str(MANIFESTS / "mandate.yaml")).require_ok()
         ready = ("wait", "--for=condition=Ready", "mandate/migrator", "--timeout=60s")
         plane.kubectl(*ready).require_ok()
         agent = plane.kubeconfig_for_service_account("team-data", "migrator")
-        yield Scene(plane, plane.admin_kubeconfig, agent)
+        yield Scene(plane, governor.site, plane.admin_kubeconfig, agent)

@@ -15,23 +15,36 @@ class Actor(StrEnum):
     ADMINISTRATOR = "administrator"
 
 
+class Program(StrEnum):
+    """What a step runs."""
+
+    KUBECTL = "kubectl"
+    GOVERNOR = "governor"
+    GIT = "git"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command and what must come of it."""
 
     title: str
     command: tuple[str, ...]
-    """Arguments of kubectl; `{manifests}` stands for the folder of manifests."""
+    """Arguments; `{manifests}` stands for the folder of manifests, `{ledger}` for the ledger's
+    repository, `{administrator}` for their kubeconfig, and `{change}` for the id on the stamp
+    that `settings-web` carries."""
     actor: Actor = Actor.AGENT
+    program: Program = Program.KUBECTL
     denied: str | None = None
     """The code of the denial; None: the command must succeed."""
     proof: tuple[str, ...] = ()
     """What an administrator then reads, with a client of their own."""
     shows: str = ""
     """What that reading must contain."""
+    says: str = ""
+    """What the command's own output must contain."""
     settles: bool = False
     """The command is repeated until it comes out as expected, or twenty seconds have passed:
-    for the first write after a change of the mandate, which webhooks see by watching."""
+    for what is true a moment after the write."""
 
 
 def _deployment_names(namespace: str) -> tuple[str, ...]:
@@ -51,10 +64,18 @@ STEPS: tuple[Step, ...] = (
         shows=_NOTHING,
     ),
     Step(
-        "It creates a Deployment where it may",
+        "It creates a Deployment where it may, and says why; Governor stamps it, the reason goes",
         ("create", "-f", "{manifests}/deployment.yaml"),
-        proof=_deployment_names("team-data"),
-        shows="deployment.apps/web",
+        proof=(
+            "get",
+            "deployment",
+            "web",
+            "-n",
+            "team-data",
+            "-o",
+            "jsonpath={.metadata.annotations}",
+        ),
+        shows='"governor.dev/change":"01',
     ),
     Step(
         "It tries the same in a namespace outside its mandate",
@@ -112,9 +133,10 @@ STEPS: tuple[Step, ...] = (
         shows="Enforce",
     ),
     Step(
-        "An administrator suspends the agent",
-        ("patch", "mandate", "migrator", "--type=merge", "-p", '{"spec":{"suspend":true}}'),
+        "An administrator suspends the agent; from here on no process lets it write",
+        ("suspend", "migrator", "--kubeconfig", "{administrator}"),
         actor=Actor.ADMINISTRATOR,
+        program=Program.GOVERNOR,
         proof=("get", "mandates"),
         shows="migrator",
     ),
@@ -122,7 +144,6 @@ STEPS: tuple[Step, ...] = (
         "The suspended agent may write nothing, not even what its rules grant",
         ("scale", "deployment", "web", "-n", "team-data", "--replicas=3"),
         denied="suspended",
-        settles=True,
         proof=("get", "deployment", "web", "-n", "team-data", "-o", "jsonpath={.spec.replicas}"),
         shows="2",
     ),
@@ -135,8 +156,9 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "The administrator resumes the agent",
-        ("patch", "mandate", "migrator", "--type=merge", "-p", '{"spec":{"suspend":null}}'),
+        ("resume", "migrator", "--kubeconfig", "{administrator}"),
         actor=Actor.ADMINISTRATOR,
+        program=Program.GOVERNOR,
         proof=("get", "mandates"),
         shows="migrator",
     ),
@@ -152,5 +174,28 @@ STEPS: tuple[Step, ...] = (
         ("delete", "deployment", "web", "-n", "team-data", "--wait=false"),
         proof=_deployment_names("team-data"),
         shows=_NOTHING,
+    ),
+    Step(
+        "All of it is in Git, with what became of it; reading it takes no program of Governor's",
+        ("--git-dir", "{ledger}", "log", "--reverse", "--format=%h %s"),
+        actor=Actor.ADMINISTRATOR,
+        program=Program.GIT,
+        says="migrator delete Deployment team-data/web: gone",
+        settles=True,
+    ),
+    Step(
+        "The stamp on an object leads to its change, and to how it is undone",
+        ("show", "{change}", "--ledger", "{ledger}"),
+        actor=Actor.ADMINISTRATOR,
+        program=Program.GOVERNOR,
+        says="persisted",
+    ),
+    Step(
+        "Nothing is missing in the ledger, nothing was changed, and its end is the one that the "
+        "API server remembers",
+        ("verify", "--ledger", "{ledger}", "--kubeconfig", "{administrator}"),
+        actor=Actor.ADMINISTRATOR,
+        program=Program.GOVERNOR,
+        says="verified",
     ),
 )
