@@ -42,6 +42,7 @@ def differences(old: dict[str, Json], new: dict[str, Json]) -> dict[str, Json] |
     A change is `{path, before, after}`; a side on which there is nothing is left out.
     An anchor is `{path, value}`: true before and after, it tells a list item from others.
     """
+    old, new = _with_annotations(old), _with_annotations(new)
     found = changed_fields(old, new)
     if found.truncated:
         return None
@@ -52,6 +53,14 @@ def differences(old: dict[str, Json], new: dict[str, Json]) -> dict[str, Json] |
         "changes": [_change(path, old, new) for path in paths],
         "anchors": [{"path": format_field_path(path), **value_at(new, path)} for path in anchors],
     }
+
+
+def _with_annotations(obj: dict[str, Json]) -> dict[str, Json]:
+    """Annotations come and go one by one: on a stored object the map holds our stamp, too."""
+    metadata = obj.get("metadata")
+    if not isinstance(metadata, dict) or metadata.get("annotations"):
+        return obj
+    return {**obj, "metadata": {**metadata, "annotations": {}}}
 
 
 def value_at(value: Json, path: FieldPath) -> dict[str, Json]:
