@@ -36,6 +36,7 @@ class LedgerRemote:
         self._url = url
         self._shown = str(remove_password_if_present([url])[0])
         self._timeout = timeout
+        self._was_empty = False
         identity = repository.identity
         self._seen = f"refs/governor/remote/{identity.cluster}/{identity.epoch}"
 
@@ -73,6 +74,7 @@ class LedgerRemote:
     def _agree(self, head: str) -> str:
         """The remote's head, which is ours or comes before it."""
         there = self._look()
+        self._was_empty |= there == NO_COMMIT
         seen = self._repository.resolve(self._seen)
         if not self._repository.leads_to(seen, there):
             problem = f"{self._shown}: {self._repository.ref} had {seen}, and no longer leads there"
@@ -82,7 +84,7 @@ class LedgerRemote:
         if self._repository.leads_to(there, head):
             self._note(there)
             return there
-        self._take_over(there, head=head, is_known=seen != NO_COMMIT)
+        self._take_over(there, head=head, is_known=seen != NO_COMMIT or self._was_empty)
         self._note(there)
         raise LedgerMovedError(f"{self._shown}: another leader has pushed {there}; taken over")
 
