@@ -8,7 +8,7 @@ violation is a shortest one.
 from collections import deque
 from dataclasses import dataclass
 
-from controller.accounts.charges import charge, increase
+from controller.accounts.charges import charge, increase, total
 from controller.accounts.entries import EntryKey, Outcome
 from tests.account_moves import Move, moves
 from tests.account_world import BASE, Event, Phase, Scenario, World, latest, start, version_of
@@ -87,8 +87,13 @@ def check_world(world: World) -> None:
     held = _answered_for(world)
     if held > counted:
         raise ViolationError(f"COVER: agents hold {held}, the account counts {counted}")
-    for entry in world.account.pending:
-        if entry.is_open and increase(entry.before, entry.after):
+    still_open = [entry for entry in world.account.pending if entry.is_open]
+    raised = [increase(entry.before, entry.after) for entry in still_open]
+    most = total([world.account.settled, *raised]).get("pods", 0)
+    if counted > most:
+        raise ViolationError(f"DOUBLE: the account counts {counted}, open and settled are {most}")
+    for entry in still_open:
+        if increase(entry.before, entry.after):
             as_of = world.account.as_of[entry.kind]
             if _is_settled(world, entry.key, as_of=as_of):
                 raise ViolationError(f"DOUBLE: {entry.key} counts as settled and as pending")
@@ -101,8 +106,9 @@ def check_move(before: World, after: World) -> None:
     """
     if len(after.log) > len(before.log) and after.log[-1].entry is not None:
         _check_commit(before, after.log[-1], after.log[-1].entry)
-        if _answered_for(after) > after.mandates[0][0]:
-            raise ViolationError(f"OVERSOLD: agents hold {_answered_for(after)}")
+        held, limit = _answered_for(after), max(limit for limit, _ in after.mandates)
+        if held > limit:
+            raise ViolationError(f"OVERSOLD: agents hold {held} of {limit}")
     if after.account is before.account and after.requests is before.requests:
         return
     _check_reservations(before, after)
@@ -121,6 +127,8 @@ def _check_commit(before: World, event: Event, key: EntryKey) -> None:
 
 def _check_reservations(before: World, after: World) -> None:
     fence = before.account.fence
+    if after.account.fence.generation < fence.generation:
+        raise ViolationError(f"FENCE: {fence} went back to {after.account.fence}")
     for was, now in zip(before.requests, after.requests, strict=True):
         if was.phase == now.phase or now.phase is not Phase.RESERVED:
             continue
@@ -172,13 +180,18 @@ def _is_settled(world: World, key: EntryKey, *, as_of: int) -> bool:
 
 
 def _answered_for(world: World) -> int:
-    """What agents hold by their own raises: never more by a person's, less by anyone's lowering."""
-    live: dict[int, tuple[int, int]] = {}
+    """What agents hold by their own raises: never more by a person's, less by anyone's lowering.
+
+    For an object that they adopt, they answer whole.
+    """
+    live: dict[int, tuple[Event, int]] = {}
     for event in world.log:
+        old, portion = live.pop(event.key, (None, 0))
         if event.is_deleted:
-            live.pop(event.key, None)
             continue
-        before, portion = live.get(event.key, (0, 0))
-        rise = max(0, event.ask - before) if event.entry is not None else 0
-        live[event.key] = (event.ask, min(event.ask, portion + rise))
+        rise = event.ask - (old.ask if old else 0)
+        if event.entry is not None and rise > 0:
+            is_theirs = old is not None and bool(old.owner)
+            portion = portion + rise if is_theirs else event.ask
+        live[event.key] = (event, min(event.ask, portion))
     return sum(portion for _, portion in live.values())

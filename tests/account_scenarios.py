@@ -143,7 +143,7 @@ SCENARIOS: dict[str, Scenario] = {
     "a later request has seen what the list has not": Scenario(
         1,
         (),
-        (Wish(_CREATE, X, 1), Wish(_CREATE, X, 1), Wish(_DELETE, X)),
+        (Wish(_CREATE, X, 1), Wish(_DELETE, X), Wish(_CREATE, Y, 1)),
         (Deed("delete", X),),
         restarts=1,
     ),

@@ -193,6 +193,38 @@ def test_the_fence_is_copied_and_never_goes_back(given: Fence, kept: Fence) -> N
     assert enforce_fence(account, given) == replace(account, fence=kept)
 
 
+def test_an_older_mandate_does_not_lift_a_suspension() -> None:
+    account = an_account(generation=2, suspended=True)
+    assert settled(account, a_view(), fence=FENCE).fence == account.fence
+
+
+# Kinds that are gone.
+
+
+def test_a_kind_that_nobody_can_watch_holds_nothing_up() -> None:
+    views = {DEPLOYMENTS: a_view()}
+    account = an_account(as_of={DEPLOYMENTS: 10, PODS: 10})
+    result = settle(account, views, fence=FENCE, ledgered=(), overdue={}, unwatchable={PODS})
+    assert isinstance(result, Account)
+    assert result.as_of == {DEPLOYMENTS: 100}
+    assert is_worth_a_swap(an_account(as_of={DEPLOYMENTS: 100, PODS: 10}), result)
+
+
+def test_a_write_of_a_kind_that_nobody_can_watch_is_unknown_once_it_is_overdue() -> None:
+    late, recent = an_entry("late", kind=PODS), an_entry("recent", kind=PODS)
+    done = an_entry("done", kind=PODS).decided(Outcome.LOST)
+    result = settle(
+        an_account(late, recent, done),
+        {DEPLOYMENTS: a_view()},
+        fence=FENCE,
+        ledgered=(),
+        overdue=dict.fromkeys((late.key, done.key), 1),
+        unwatchable={PODS},
+    )
+    assert isinstance(result, Account)
+    assert result.pending == (late.decided(Outcome.UNKNOWN), recent, done)
+
+
 # Whether to write.
 
 
