@@ -342,19 +342,49 @@ async def test_an_entry_that_is_validated_again_gets_its_time_anew() -> None:
         bench.now += 71
         bench.look()
         await bench.idle()
+        # What was read for the first call says nothing of the second, however late we look.
         later = replace(a_create(), made_at=int(bench.now * 1000))
+        bench.now += 69
+        bench.cluster.bookmark(further=100)
         bench.feed.bring(bench.store.put(stored, replace(stored.account, pending=(later,))))
         await bench.idle()
-        bench.cluster.bookmark()
-        bench.look()
-        await bench.idle()
         assert bench.outcomes() == [None]
+        bench.now += 2
+        bench.look()
+        await until(lambda: bench.outcomes() == [Outcome.LOST])
+
+
+async def test_a_position_read_for_an_earlier_call_is_not_used_for_a_later_one() -> None:
+    bench = Bench()
+    stored = await bench.hold(a_create(), as_of=100)
+    async with bench.running():
+        await until(lambda: bench.histories.view(WIDGETS))
+        bench.cluster.at = 500
         bench.now += 71
         bench.look()
         await bench.idle()
-        bench.cluster.bookmark()
-        bench.look()
-        await until(lambda: bench.outcomes() == [Outcome.LOST])
+        later = replace(a_create(), made_at=int(bench.now * 1000))
+        bench.now += 71
+        bench.cluster.bookmark(further=100)
+        bench.cluster.at = 900
+        bench.feed.bring(bench.store.put(stored, replace(stored.account, pending=(later,))))
+        await bench.idle()
+        assert bench.outcomes() == [None]
+        bench.cluster.write("w-1")
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+
+
+async def test_the_kill_switch_waits_for_no_list() -> None:
+    bench = Bench()
+    await bench.hold(a_create(), as_of=100)
+    bench.cluster.fault = UnreachableError("refused", status=503)
+    async with bench.running():
+        await bench.idle()
+        suspended = a_mandate(suspend=True)
+        suspended["metadata"] = {"name": "migrator", "uid": "7f3a", "generation": 4}
+        bench.mandates.store(suspended)
+        await until(lambda: bench.account.fence == Fence("7f3a", 4, suspended=True))
+        assert bench.histories.view(WIDGETS) is None
 
 
 async def test_a_kind_that_cannot_be_read_keeps_its_entries_open_and_no_others() -> None:
