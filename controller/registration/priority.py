@@ -23,7 +23,8 @@ NAMESPACE = "governor-system"
 GOVERNOR = f"system:serviceaccount:{NAMESPACE}:governor"
 """Who Governor is in a cluster that it is installed into."""
 
-_PRECEDENCE = 100
+_PRECEDENCE = 2
+"""Before anybody's: 1 is the API server's own, and of equals the first by name counts."""
 _API_VERSION = "flowcontrol.apiserver.k8s.io/v1"
 _LABELS: Mapping[str, Json] = {"app.kubernetes.io/managed-by": "governor"}
 _SERVICE_ACCOUNT = "system:serviceaccount:"

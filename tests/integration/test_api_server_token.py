@@ -16,6 +16,8 @@ from controller.clients.tokens import TokenFile
 from controller.feeds.certificates import CertificateFeed, CertificatePolicy
 from native.api import Api
 from native.controlplane import ControlPlane
+from tests.builders import a_review
+from tests.governed import Cluster, TestAgent
 from tests.waiting import eventually
 from webhooks.credentials import ExpectedCaller
 
@@ -155,3 +157,26 @@ def test_a_write_is_refused_when_the_api_server_shows_what_we_do_not_expect(
 def _write(plane: ControlPlane, namespace: str) -> bool:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "probe-"}}
     return plane.admin.call("POST", f"/api/v1/namespaces/{namespace}/configmaps", body).ok
+
+
+@pytest.mark.parametrize("path", ["/validate", "/mutate"])
+def test_a_review_that_the_api_server_did_not_send_is_not_answered(
+    cluster: Cluster, agent: TestAgent, path: str
+) -> None:
+    """The running product: bogus reviews get no verdict; the agent's own writes are judged."""
+    site, review = cluster.governor.site, orjson.loads(a_review())
+    authority = site.certificates / "ca.pem"
+
+    for stranger in (
+        Api(site.url, authority),
+        Api(site.url, authority, token="a-token-that-was-guessed"),
+        # The agent's own token: the API server knows it, but it is not the API server's.
+        Api(site.url, authority, token=cluster.plane.service_account_token(agent.name, agent.name)),
+    ):
+        answer = stranger.call("POST", path, review)
+        assert answer.status == 401, answer.text
+        assert "only the API server may ask" in answer.text
+    known = Api(site.url, authority, token=cluster.plane.webhook_token.read_text("ascii"))
+    assert known.call("POST", path, review).status == 200
+    assert agent.create_deployment("by-the-api-server").passed
+    assert site.get("/healthz")[0] == site.get("/readyz")[0] == 200

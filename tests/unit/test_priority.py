@@ -127,8 +127,8 @@ def add_subject(subject: dict[str, Any]) -> Edit:
             id="another level",
         ),
         pytest.param(
-            put(matchingPrecedence=9500),
-            "comes after other schemas: set spec.matchingPrecedence to 100",
+            put(matchingPrecedence=100),
+            "comes after other schemas: set spec.matchingPrecedence to 2",
             id="too late",
         ),
         pytest.param(
