@@ -677,9 +677,12 @@ async def test_governor_itself_as_a_subject_is_not_selected_and_not_ready(
 @contextlib.asynccontextmanager
 async def reconciling(plane: ControlPlane, desk: Desk) -> AsyncGenerator[None]:
     """The reconciling process, running as the administrator."""
+    certificates = desk.certificates.current.file.parent
     settings = ReconcileSettings(
         kubeconfig=plane.admin_kubeconfig,
-        certificates=desk.certificates.current.file.parent,
+        certificates=certificates,
+        outbox=certificates.with_name("outbox"),
+        ledger=certificates.with_name("ledger"),
         webhook_url=f"https://127.0.0.1:{desk.server.server_address[1]}",
     )
     task = asyncio.create_task(run_reconcile(settings))
