@@ -18,7 +18,7 @@ from controller.records.text import one_line, quoted
 
 MAX_SUBJECT: Final = 100
 MAX_REASON: Final = 500
-_MAX_TRAILER: Final = 200
+_MAX_TRAILER: Final = 400
 _MAX_NAME: Final = 60
 
 WRITE: Final = "write"
