@@ -191,9 +191,16 @@ class _Writer:
             try:
                 await self._attempt(fold)
             except Exception as fault:  # noqa: BLE001 - every caller raises it, and none may hang
-                self.is_in_doubt = True
-                for caller in fold:
-                    caller.fail(fault)
+                self._fail(fold, fault)
+            except BaseException:
+                # We are stopped, and nobody else would ever answer them.
+                self._fail(self.callers, UnreachableError(f"the writer of {self.agent} stopped"))
+                raise
+
+    def _fail(self, callers: Sequence[_Caller], fault: Exception) -> None:
+        self.is_in_doubt = True
+        for caller in callers:
+            caller.fail(fault)
 
     async def _attempt(self, fold: Sequence[_Caller]) -> None:
         """At most one read and one swap; who is not answered by them is asked for again."""

@@ -102,6 +102,10 @@ class Gate:
         self.reached.set()
         await self.opened.wait()
 
+    async def stops_somebody(self) -> None:
+        """Wait until somebody has come, but not for good."""
+        await asyncio.wait_for(self.reached.wait(), 10)
+
 
 def suspend(account: Account) -> Account:
     return replace(account, fence=replace(account.fence, suspended=True, generation=2))
@@ -138,7 +142,7 @@ async def test_who_comes_while_a_swap_is_under_way_is_folded_into_the_next_one()
     bench = await a_bench()
     bench.store.after_swap = gate = Gate()
     first = bench.reserve(a_proposal(1))
-    await gate.reached.wait()
+    await gate.stops_somebody()
     later = [bench.reserve(a_proposal(number)) for number in range(2, 40)]
     await asyncio.sleep(0)
     gate.opened.set()
@@ -162,7 +166,7 @@ async def test_nobody_is_answered_before_the_swap_was() -> None:
     bench = await a_bench()
     bench.store.after_swap = gate = Gate()
     caller = bench.reserve(a_proposal())
-    await gate.reached.wait()
+    await gate.stops_somebody()
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -193,7 +197,7 @@ async def test_who_comes_during_a_conflict_waits_for_the_swap_after_it() -> None
     bench.store.before_read = gate = Gate()
     bench.store.before_swap = once(lambda: bench.elsewhere(hold_one_pod))
     first = bench.reserve(a_proposal(1))
-    await gate.reached.wait()  # lost, and about to read again
+    await gate.stops_somebody()  # lost, and about to read again
     late = bench.reserve(a_proposal(2))
     gate.opened.set()
 
@@ -304,7 +308,7 @@ async def test_a_caller_that_leaves_during_the_swap_takes_nothing_and_nobody_wit
     bench = await a_bench()
     bench.store.before_swap = gate = Gate()
     leaving, staying = bench.reserve(a_proposal(1)), bench.reserve(a_proposal(2))
-    await gate.reached.wait()
+    await gate.stops_somebody()
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     gate.opened.set()
@@ -318,7 +322,7 @@ async def test_the_swap_goes_on_although_everybody_has_left() -> None:
     bench = await a_bench()
     bench.store.before_swap = gate = Gate()
     leaving = bench.reserve(a_proposal(1))
-    await gate.reached.wait()
+    await gate.stops_somebody()
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     gate.opened.set()
@@ -331,7 +335,7 @@ async def test_who_leaves_before_the_swap_is_not_entered() -> None:
     bench = await a_bench()
     bench.store.before_swap = gate = Gate()
     first = bench.reserve(a_proposal(1))
-    await gate.reached.wait()
+    await gate.stops_somebody()
     leaving, staying = bench.reserve(a_proposal(2)), bench.reserve(a_proposal(3))
     await asyncio.sleep(0)
     leaving.cancel()
@@ -374,7 +378,7 @@ async def test_beyond_the_bound_a_caller_is_sent_away_at_once_and_the_others_sta
     bench = await a_bench(patience=Patience(waiting=2))
     bench.store.before_swap = gate = Gate()
     waiting = [bench.reserve(a_proposal(1)), bench.reserve(a_proposal(2))]
-    await gate.reached.wait()
+    await gate.stops_somebody()
 
     with pytest.raises(OverloadedError, match="2 writes of migrator wait") as full:
         await bench.reserve(a_proposal(3))
@@ -389,7 +393,7 @@ async def test_who_left_makes_room_for_the_next() -> None:
     bench = await a_bench(patience=Patience(waiting=1))
     bench.store.before_swap = gate = Gate()
     leaving = bench.reserve(a_proposal(1))
-    await gate.reached.wait()
+    await gate.stops_somebody()
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     next_one = bench.reserve(a_proposal(2))
@@ -434,7 +438,7 @@ async def test_an_account_that_hangs_is_no_matter_of_another_agents() -> None:
 
     bench.store.before_swap = hang
     hanging = bench.reserve(a_proposal())
-    await gate.reached.wait()
+    await gate.stops_somebody()
 
     assert isinstance(await bench.reservations.reserve("tester", a_proposal()), Reserved)
     assert not hanging.done()
@@ -470,6 +474,21 @@ async def test_a_fault_of_the_decision_reaches_every_caller_and_the_writer_lives
     assert isinstance(await reservations.reserve(AGENT, a_proposal(2)), Suspended)
 
 
+async def test_nobody_hangs_when_the_writer_is_stopped() -> None:
+    bench = await a_bench()
+    bench.store.before_swap = gate = Gate()
+    caller = bench.reserve(a_proposal(1))
+    await gate.stops_somebody()
+    (writer,) = [task for task in asyncio.all_tasks() if task.get_name().startswith("account")]
+    writer.cancel()
+
+    with pytest.raises(UnreachableError, match="the writer of migrator stopped"):
+        await caller
+
+    gate.opened.set()
+    assert isinstance(await bench.reserve(a_proposal(1)), Reserved)
+
+
 async def test_consulting_says_what_is_stored_now_and_writes_nothing() -> None:
     bench = await a_bench()
     granted = await bench.reservations.consult(AGENT, a_proposal())
@@ -501,6 +520,7 @@ class Chaos:
     random: Random
     store: FakeAccounts = field(default_factory=FakeAccounts)
     ever_entered: set[str] = field(default_factory=set[str])
+    is_suspended: bool = False
 
     async def run(self) -> None:
         """24 calls for 12 changes."""
@@ -537,6 +557,7 @@ class Chaos:
         """Ask for one Pod more, and perhaps leave."""
         for _ in range(self.random.randrange(30)):
             await asyncio.sleep(0)
+        was_suspended = self.is_suspended
         caller = bench.reserve(a_proposal(number, limits=LIMITS))
         if self.random.random() < 0.2:
             await asyncio.sleep(0)
@@ -548,9 +569,10 @@ class Chaos:
         self.look()
         if isinstance(verdict, Reserved):
             assert verdict.entry.change in self.ever_entered
+            assert not was_suspended
 
     async def settle(self, benches: list[Bench]) -> None:
-        """Count one open entry as persisted or lost, in one swap; the watch brings it late."""
+        """Decide open entries one by one, and suspend in the end; the watch brings it late."""
         while True:
             await asyncio.sleep(0)
             stored = self.store.now(AGENT)
@@ -559,6 +581,10 @@ class Chaos:
             opened = [entry for entry in stored.account.pending if entry.is_open]
             if opened and self.random.random() < 0.3:
                 self.store.put(stored, self.settled(stored.account, self.random.choice(opened).key))
+            elif self.random.random() < 0.02:
+                fence = replace(stored.account.fence, suspended=True)
+                self.store.put(stored, replace(stored.account, fence=fence))
+                self.is_suspended = True
 
     def settled(self, account: Account, key: EntryKey) -> Account:
         """One swap: the outcome, and what it adds."""
@@ -573,9 +599,9 @@ class Chaos:
         )
 
 
-@settings(max_examples=150, deadline=None)
-@given(random=st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**32))
 def test_two_webhooks_and_a_settler_never_oversell_and_grant_only_what_is_entered(
-    random: Random,
+    seed: int,
 ) -> None:
-    asyncio.run(Chaos(random).run())
+    asyncio.run(Chaos(Random(seed)).run())  # noqa: S311 - an order of events, no secret
