@@ -4,11 +4,12 @@ Pure. Which writes took effect is decided in `controller.accounts`, what is sent
 API server in `reconcilers.settlement`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from controller.accounts.account import Account, Fence
 from controller.accounts.entries import Action, Entry, WatchedKind
+from controller.accounts.views import KindView
 from controller.apis.mandates import Mandate
 from controller.feeds.registry import StoredMandate
 
@@ -26,10 +27,10 @@ class Times:
     """For clocks that differ, and for a write that is being stored at that very moment."""
     refresh: float = 40.0
     """`as_of` of an account that holds or awaits something is never older than a minute: the
-    next leader begins its histories there, and the API server forgets after some minutes."""
+    next leader begins its histories there, and watches of a busy kind reach back 75 seconds."""
     idle_refresh: float = 240.0
-    """`as_of` of any other account: a create is bound to it, and the histories reach back
-    ten minutes."""
+    """`as_of` of any other account: its next create is bound to it, and the histories reach
+    back ten minutes."""
 
     def deadline(self, entry: Entry) -> float:
         """When the clock may decide this entry, seconds since the epoch."""
@@ -37,8 +38,7 @@ class Times:
 
     def refresh_of(self, account: Account) -> float:
         """How old the account's `as_of` may become, seconds."""
-        is_idle = not account.pending and not account.settled
-        return self.idle_refresh if is_idle else self.refresh
+        return self.idle_refresh if is_idle(account) else self.refresh
 
 
 def fence_of(mandate: StoredMandate | None, *, current: Fence | None = None) -> Fence:
@@ -76,6 +76,26 @@ def named_resources(mandate: StoredMandate | None) -> frozenset[tuple[str, str]]
 def needed_kinds(account: Account) -> frozenset[WatchedKind]:
     """What was counted, and what open entries will be proven by."""
     return frozenset(account.as_of) | {entry.kind for entry in awaited(account)}
+
+
+def is_idle(account: Account) -> bool:
+    """Whether it holds nothing and awaits nothing."""
+    return not account.pending and not account.settled
+
+
+def start_of(kind: WatchedKind, accounts: Iterable[Account]) -> int:
+    """The resource version that a history of this kind begins at; 0: the newest.
+
+    What is under way may need every version since its account was counted. Idle accounts
+    await nothing, and theirs may be too old for a watch to reach back to.
+    """
+    counted = (a.as_of[kind] for a in accounts if kind in a.as_of and not is_idle(a))
+    return min(counted, default=0)
+
+
+def is_behind(account: Account, views: Mapping[WatchedKind, KindView]) -> bool:
+    """Whether a create that is reserved now would be bound to before what was watched."""
+    return any(kind in views and at < views[kind].listed_at for kind, at in account.as_of.items())
 
 
 def awaited(account: Account) -> Iterator[Entry]:

@@ -42,9 +42,11 @@ from reconcilers.histories import Histories
 from reconcilers.needs import (
     Times,
     awaited,
+    is_behind,
     named_resources,
     needed_kinds,
     seconds_until,
+    start_of,
 )
 from reconcilers.runtime import CallLater, Result, Timer, WorkQueue, run_loop
 
@@ -254,9 +256,10 @@ class Settlement:
         unwatchable = await self._watch(kinds)
         overdue = await self._ask_the_clock(account, memory, unwatchable=unwatchable)
         # From here to the swap nothing is awaited: one moment is judged.
+        views = self._views(kinds)
         settled = settle(
             account,
-            self._views(kinds),
+            views,
             fence=account.fence,
             ledgered=self._ports.ledger.committed(),
             overdue=overdue,
@@ -264,7 +267,7 @@ class Settlement:
         )
         if isinstance(settled, ViewTooOld):
             return Result(requeue_after=_LATE_SECONDS)
-        if not self._is_due(account, settled, memory):
+        if not (is_behind(account, views) or self._is_due(account, settled, memory)):
             return Result(requeue_after=self._seconds_until_next(account, memory))
         swapped = await self._ports.store.swap(stored, settled)
         self._ports.accounts.adopt(swapped)
@@ -297,9 +300,9 @@ class Settlement:
         return frozenset(unwatchable)
 
     def _start_of(self, kind: WatchedKind) -> int:
-        """The oldest version that any account's evidence may need."""
-        accounts = self._ports.accounts.all().values()
-        return min((s.account.as_of[kind] for s in accounts if kind in s.account.as_of), default=0)
+        if self._histories.resource(kind) is not None:
+            return 0  # begun already
+        return start_of(kind, (s.account for s in self._ports.accounts.all().values()))
 
     def _views(self, kinds: Collection[WatchedKind]) -> Mapping[WatchedKind, KindView]:
         views = {kind: self._histories.view(kind) for kind in kinds}

@@ -448,6 +448,17 @@ async def test_an_idle_account_is_refreshed_less_often() -> None:
         await until(lambda: bench.account.as_of == {WIDGETS: bench.cluster.at})
 
 
+async def test_an_account_that_was_counted_before_a_gap_is_counted_anew_at_once() -> None:
+    bench = Bench()
+    await bench.hold(as_of=90)
+    async with bench.running():
+        await until(lambda: bench.account.as_of == {WIDGETS: 100})
+        bench.cluster.expire()
+        bench.cluster.bookmark(further=50)
+        await until(lambda: bench.account.as_of == {WIDGETS: 150})
+        assert bench.cluster.lists == ["", ""]
+
+
 async def test_a_burst_of_news_is_one_look() -> None:
     bench = Bench(debounce=0.05)
     await bench.hold(*(a_create(number) for number in range(1, 51)), as_of=100)
@@ -520,5 +531,5 @@ class Overtaken(FakeAccounts):
 async def test_whoever_comes_second_to_make_an_account_takes_it_as_it_is() -> None:
     bench = Bench(store=Overtaken())
     async with bench.running():
-        await until(lambda: bench.exists and bench.account.as_of.keys() == {WIDGETS})
+        await until(lambda: bench.exists and set(bench.account.as_of) == {WIDGETS})
         assert bench.outcomes() == [None]

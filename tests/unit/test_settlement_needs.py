@@ -1,9 +1,12 @@
 """What an account needs: its fence, its kinds, and when it is looked at again."""
 
+from dataclasses import replace
+
 import pytest
 
 from controller.accounts.account import Account, Fence
-from controller.accounts.entries import Action, Outcome
+from controller.accounts.entries import Action, Outcome, WatchedKind
+from controller.accounts.views import KindView
 from controller.agents.registry import InvalidMandate
 from controller.apis.mandates import Mandate, Rule
 from controller.feeds.registry import Status, StoredMandate
@@ -11,9 +14,11 @@ from reconcilers.needs import (
     Times,
     awaited,
     fence_of,
+    is_behind,
     named_resources,
     needed_kinds,
     seconds_until,
+    start_of,
 )
 from tests.accounts import DEPLOYMENTS, NOON, PODS, an_account, an_entry
 from tests.builders import a_mandate, a_rule, an_invalid_mandate
@@ -116,6 +121,30 @@ def test_as_of_is_kept_fresh_where_the_next_leader_needs_it(
 ) -> None:
     assert Times().refresh_of(account) == seconds
     assert Times().refresh <= 60
+
+
+def test_a_history_begins_where_the_oldest_account_with_something_under_way_was_counted() -> None:
+    idle = an_account(as_of={PODS: 10})
+    later, earlier = an_account(an_entry(), as_of={PODS: 30}), an_account(settled={"pods": 1})
+    assert start_of(PODS, [idle, later, replace(earlier, as_of={PODS: 20, DEPLOYMENTS: 5})]) == 20
+    assert start_of(PODS, [idle]) == 0
+    assert start_of(PODS, [replace(later, as_of={DEPLOYMENTS: 30})]) == 0
+
+
+@pytest.mark.parametrize(
+    ("as_of", "behind"),
+    [
+        pytest.param({PODS: 20}, False, id="counted where the list was"),
+        pytest.param({PODS: 19}, True, id="counted before the list: versions between were missed"),
+        pytest.param({PODS: 30, DEPLOYMENTS: 5}, False, id="a kind without a view says nothing"),
+        pytest.param({}, False, id="never counted"),
+    ],
+)
+def test_an_account_is_behind_if_its_next_create_would_be_bound_to_what_was_missed(
+    as_of: dict[WatchedKind, int], *, behind: bool
+) -> None:
+    views = {PODS: KindView(listed_at=20, seen_to=40, objects={})}
+    assert is_behind(an_account(as_of=as_of), views) is behind
 
 
 def test_the_first_moment_counts_and_one_that_passed_is_looked_at_soon() -> None:
