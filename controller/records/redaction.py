@@ -11,6 +11,7 @@ import binascii
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, TypeAlias, cast
 
 import orjson
@@ -67,8 +68,8 @@ def redact(request: AdmissionRequest, *, governance: Governance, key: bytes) -> 
     old, in_old = _redact_object(request.old, fields, mark)
     if not in_obj and not in_old:
         return Redacted(request)
-    paths = dict.fromkeys(format_field_path(path) for path in (*in_obj, *in_old))
-    return Redacted(replace(request, obj=obj, old=old), tuple(paths))
+    paths = dict.fromkeys((*in_obj, *in_old))
+    return Redacted(replace(request, obj=obj, old=old), tuple(map(_path_text, paths)))
 
 
 def mark_of(value: Json, *, key: bytes) -> str:
@@ -77,9 +78,14 @@ def mark_of(value: Json, *, key: bytes) -> str:
     return MARK + hmac.digest(key, written, "sha256").hex()[:_MARK_DIGITS]
 
 
+# On the hot path, and the same few thousand paths again and again.
+_path_text = lru_cache(maxsize=8192)(format_field_path)
+_path_of = lru_cache(maxsize=1024)(parse_field_path)
+
+
 def _confidential_fields(target: Target, governance: Governance) -> tuple[FieldPath, ...]:
     listed = tuple(
-        parse_field_path(field)
+        _path_of(field)
         for rule in governance.redacted_fields
         if rule.covers(target.group, target.path)
         for field in rule.fields
@@ -106,7 +112,7 @@ class _Marker:
 
     def __init__(self, mark: _Mark) -> None:
         self._mark = mark
-        self._values: list[str] = []
+        self._marks: dict[tuple[type, Json], str] = {}
         self.paths: dict[FieldPath, None] = {}
 
     def replace_at(self, value: Json, field: FieldPath, *, at: FieldPath = ()) -> Json:
@@ -145,22 +151,27 @@ class _Marker:
         if value is None or at in self.paths:
             return value
         self.paths[at] = None
-        self._values += _spellings(value)
-        return self._mark(value)
+        # `1` and `true` are one key to Python.
+        identity = (type(value), value)
+        if identity not in self._marks:
+            self._marks[identity] = self._mark(value)
+        return self._marks[identity]
 
     def _without_copies(self, metadata: dict[str, Json]) -> dict[str, Json]:
         annotations = metadata.get("annotations")
-        if not isinstance(annotations, dict):
+        if not isinstance(annotations, dict) or not annotations.keys() - {CHANGE}:
             return metadata
+        texts = [text for _, value in self._marks for text in _spellings(value)]
         marked = {
             name: self._replace(value, ("metadata", "annotations", name))
             for name, value in annotations.items()
-            if name in _COPIES or (name != CHANGE and self._repeats_a_value(value))
+            if name in _COPIES or (name != CHANGE and _repeats_one(value, texts))
         }
         return {**metadata, "annotations": {**annotations, **marked}} if marked else metadata
 
-    def _repeats_a_value(self, annotation: Json) -> bool:
-        return isinstance(annotation, str) and any(text in annotation for text in self._values)
+
+def _repeats_one(annotation: Json, texts: Iterable[str]) -> bool:
+    return isinstance(annotation, str) and any(text in annotation for text in texts)
 
 
 def _spellings(value: Json) -> list[str]:
