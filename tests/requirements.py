@@ -187,36 +187,142 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "Every code that Governor can give is documented.",
         DENIALS,
     ),
+    # A write is never persisted without a durable record made first.
+    Requirement(
+        "record-before-effect.reserved-first",
+        "No write of an agent is allowed before the compare-and-swap of its Account has taken it "
+        "in, and what is answered rests on an Account that was current while its caller waited.",
+    ),
+    Requirement(
+        "record-before-effect.outbox-durable",
+        "What the outbox has confirmed is there after a power cut and after the death of its "
+        "process.",
+    ),
+    Requirement(
+        "record-before-effect.outbox-complete",
+        "Every number that an outbox gave is stored or acknowledged, repeats of a denial are "
+        "counted exactly, and no file of a living process is taken over or swept.",
+    ),
+    Requirement(
+        "record-before-effect.committed-once",
+        "Each entry and each attempt becomes exactly one record, whenever a leader dies, and is "
+        "let go only once its record is safe.",
+    ),
+    Requirement(
+        "record-before-effect.gaps-known",
+        "What the settler has not seen it knows that it has not seen: a gap proves nothing.",
+    ),
+    Requirement(
+        "record-before-effect.evidence",
+        "A record says `persisted` or `lost` only where the watch, within the view that is being "
+        "settled, proves it.",
+    ),
+    Requirement(
+        "record-before-effect.as-it-is",
+        "Every kind of write that reaches Governor (subresources, deletes, CONNECT, no-ops, "
+        "retries, generated names) is recorded as what it is, and so is every denial.",
+    ),
+    Requirement(
+        "record-before-effect.stamped",
+        "A stored change carries an authentic, fresh stamp of Governor's; a write that changes "
+        "nothing stays one.",
+    ),
+    Requirement(
+        "record-before-effect.secrets-unseen",
+        "A Secret's values, and what Governance lists, reach no policy, record, log or Account.",
+    ),
+    # The sum granted never exceeds a quota or budget, whatever the races, crashes and retries.
+    Requirement(
+        "never-oversold.protocol",
+        "The Account's rules hold through races, relists, restarts, resends and people's writes: "
+        "what agents hold is always covered by what the Account counts, and never beyond the "
+        "limit.",
+    ),
+    Requirement(
+        "never-oversold.fence-copied",
+        "Suspension and the mandate's generation are in the Account's fence before they are said "
+        "to hold, and a write that was judged by an older mandate is not reserved.",
+    ),
+    Requirement(
+        "never-oversold.clock-after-watch",
+        "The clock decides an entry only once the watch has caught up with a quorum read that was "
+        "made after the API server's own timeout.",
+    ),
+    Requirement(
+        "never-oversold.unserved-proven",
+        "A kind leaves the Account only when discovery and a 404 prove that it is served no more.",
+    ),
+    # Records form a hash chain; any loss, edit, gap or cut tail is found.
+    Requirement(
+        "history-append-only.verify",
+        "`governor verify` finds every lost, changed, moved, added or repeated record, every "
+        "broken seal, and a ledger whose end was cut off.",
+    ),
+    Requirement(
+        "history-append-only.one-writer",
+        "Two leaders, or a rewritten remote, never make two histories: the ref moves by "
+        "compare-and-swap only.",
+    ),
+    Requirement(
+        "history-append-only.safe-text",
+        "Nothing that an agent wrote becomes a trailer or a control character in the history.",
+    ),
+    # Every change states its inverse, or that none exists.
+    Requirement(
+        "undo.inverse",
+        "Every record states how its change is undone, bound to the object and the values that "
+        "it left, or why it cannot be.",
+    ),
+    # ... and Governor's own processes do not stand in each other's way.
+    Requirement(
+        "fail-closed.own-priority",
+        "Governor has a priority level whose seats are never lent, keeps it so, and is not ready "
+        "without it.",
+    ),
+    Requirement(
+        "fail-closed.one-leader",
+        "One process settles and commits at a time; losing the Lease ends its work before another "
+        "begins.",
+    ),
+    Requirement(
+        "fail-closed.expected-caller",
+        "With a token file, nobody but the API server that shows one of its tokens gets an answer "
+        "to a review.",
+    ),
+    Requirement(
+        "fail-closed.suspension",
+        "An agent is called suspended only once its Account refuses every reservation; `governor "
+        "suspend` says so only of that generation, and needs no webhook.",
+    ),
+    Requirement(
+        "fail-closed.overload",
+        "A hundred concurrent writes of one agent on a small API server are all answered, none "
+        "stalled to the deadline.",
+    ),
     # A dry run gets the true verdict and leaves no trace.
     Requirement(
         "dry-run-clean.true-verdict",
         "A dry run is judged exactly as the write itself would be.",
     ),
+    Requirement(
+        "dry-run-clean.no-trace",
+        "A dry run leaves no stamp, no record, no outbox row and no entry, and names the version "
+        "of the Account that it was judged by.",
+    ),
 )
 
 
 DEFERRED: tuple[Deferred, ...] = (
-    Deferred("record-before-effect", "there are no records yet: Account, outbox and ledger"),
-    Deferred("never-oversold", "there is no Account yet, so no quota and no budget to sell"),
+    Deferred("never-oversold.limits", "no ask is extracted yet, so no limit is sold"),
     Deferred(
         "identity-carried",
         "what controllers make for an agent is not attributed to it yet, and reaches no review",
     ),
     Deferred("isolation-is-evidence", "no sandbox is judged yet: Governance has no handlers"),
-    Deferred("history-append-only", "there is no ledger yet, and no `governor verify`"),
-    Deferred("undo", "changes are not recorded yet, so none has an inverse to state"),
-    Deferred("same-judge.replay", "there are no records yet to replay"),
+    Deferred("same-judge.replay", "records hold no whole input document yet"),
     Deferred(
         "explains-itself.remaining",
         "`remaining` is always null while there is no quota or budget to use up",
-    ),
-    Deferred(
-        "dry-run-clean.no-trace",
-        "nothing is stored, stamped or charged yet by any write, so a dry run proves nothing",
-    ),
-    Deferred(
-        "fail-closed.overload",
-        "no review waits for the API server yet, so there is no queue to flood",
     ),
 )
 """Named, so that nobody takes their absence above for an oversight."""
