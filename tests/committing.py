@@ -11,7 +11,7 @@ from controller.accounts.entries import Attempt, Entry
 from controller.apis.json import Json
 from controller.clients.git.remote import LedgerRemote
 from controller.clients.git.repository import LedgerRepository
-from controller.clients.outbox.rows import Row, RowKind
+from controller.clients.outbox.rows import RowKind
 from controller.records.canonical import parsed
 from controller.records.history import identity_of, trailers_of
 from controller.records.verification import ChainVerifier, Finding
@@ -87,13 +87,8 @@ class World:
 
     def repeats(self, of: Attempt, *, count: int, until: int, body: bytes) -> Attempt:
         """How often that denial was repeated, which counts until then."""
-        attempt = Attempt(of.replica, self.outboxes.highest[of.replica] + 1)
         now = self.clock.now
-        row = Row(
-            attempt, RowKind.REPEATS, "f", now, until, body, of.number, count, now, final=False
-        )
-        self.outboxes.put(row)
-        return attempt
+        return self.outboxes.repeat(of, body, count=count, made_at=now, until=until)
 
     def records(self, directory: Path | None = None) -> list[dict[str, Json]]:
         """Every record of the ledger, in order."""

@@ -38,10 +38,18 @@ class FakeOutboxes:
         self.rows[attempt] = Row(attempt, kind, key, made_at, made_at, body)
         return attempt
 
-    def put(self, row: Row) -> None:
-        """Store a row as it is."""
-        self.highest[row.attempt.replica] = row.attempt.number
-        self.rows[row.attempt] = row
+    def repeat(self, of: Attempt, body: bytes, *, count: int, made_at: int, until: int) -> Attempt:
+        """Count repeats of a denial, until then."""
+        attempt = self.append(of.replica, RowKind.REPEATS, body, made_at=made_at)
+        self.rows[attempt] = replace(
+            self.rows[attempt],
+            ready_at=until,
+            of=of.number,
+            count=count,
+            last=made_at,
+            final=False,
+        )
+        return attempt
 
     def replicas(self) -> tuple[str, ...]:
         """Those that are here."""
