@@ -128,6 +128,7 @@ def test_the_records_can_be_had_as_json(ledger: Ledger) -> None:
     assert len(found[0]["commit"]) == 40
 
 
+@pytest.mark.requirement("history-append-only.safe-text")
 def test_what_an_agent_wrote_cannot_steer_the_terminal(ledger: Ledger) -> None:
     ledger.flush(a_record_of(1, agent="\x1b]0;owned\x07\n\u202eevil"))
 

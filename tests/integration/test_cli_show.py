@@ -116,6 +116,7 @@ def test_a_field_that_came_has_nothing_before(ledger: Ledger) -> None:
     assert '  data.a: (nothing) → "�x"\n' in text
 
 
+@pytest.mark.requirement("history-append-only.safe-text")
 def test_what_an_agent_wrote_cannot_steer_the_terminal(ledger: Ledger) -> None:
     evil = "\x1b]0;owned\x07\u202e"
     request = an_update({"data": {"a": evil}}, {"data": {evil: evil}})

@@ -89,6 +89,7 @@ def widgets(control_plane: ControlPlane, namespace: str) -> Iterator[Case]:
     control_plane.admin.call("DELETE", f"{crds}/widgets.{group}")
 
 
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_a_stored_version_has_the_digest_of_what_was_validated(
     control_plane: ControlPlane, namespace: str, recorder: Recorder, widgets: Case
 ) -> None:

@@ -173,6 +173,7 @@ EDITS = [
 
 
 @pytest.mark.parametrize(("case", "edit", "content_type", "subresource"), EDITS)
+@pytest.mark.requirement("undo.inverse")
 def test_an_update_is_undone(
     scene: Scene,
     case: Case,
@@ -191,6 +192,7 @@ def test_an_update_is_undone(
     assert scene.content(path) == before
 
 
+@pytest.mark.requirement("undo.inverse")
 def test_a_fix_that_somebody_made_since_is_not_overwritten(scene: Scene) -> None:
     path = scene.create(CONFIGMAP)
     scene.call("PATCH", path, {"data": {"a": "agent", "new": "x"}}, content_type=MERGE)
@@ -229,6 +231,7 @@ def test_a_create_is_undone(scene: Scene) -> None:
     assert scene.plane.admin.call("GET", path).status == 404
 
 
+@pytest.mark.requirement("undo.inverse")
 def test_another_object_of_the_same_name_is_not_deleted(scene: Scene) -> None:
     path = scene.create(CONFIGMAP)
     found = scene.inverse()
@@ -273,6 +276,7 @@ def without_job_uid(content: dict[str, Json]) -> dict[str, Json]:
         pytest.param(CASES["autoscaler of version 2"], unchanged, id="an autoscaler"),
     ],
 )
+@pytest.mark.requirement("undo.inverse")
 def test_a_delete_is_undone(
     scene: Scene, case: Case, comparable: Callable[[dict[str, Json]], dict[str, Json]]
 ) -> None:

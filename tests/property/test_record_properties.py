@@ -73,6 +73,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("git")
 
 
+@pytest.mark.requirement("history-append-only.safe-text")
 @settings(max_examples=150)
 @given(reason=hostile, name=printable_names, agent=hostile, namespace=hostile, code=hostile)
 def test_git_finds_our_trailers_and_no_others(

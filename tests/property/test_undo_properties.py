@@ -26,6 +26,7 @@ def inverse(old: dict[str, Json], new: dict[str, Json]) -> Inverse | NoInverse:
     return inverse_of(a_record(a_request(Operation.UPDATE, old=old, obj=new)))
 
 
+@pytest.mark.requirement("undo.inverse")
 @given(two_versions())
 def test_the_inverse_of_an_update_gives_the_object_as_it_was(
     versions: tuple[dict[str, Json], dict[str, Json]],
@@ -41,6 +42,7 @@ def test_the_inverse_of_an_update_gives_the_object_as_it_was(
     assert apply_patch(new, patch) == old
 
 
+@pytest.mark.requirement("undo.inverse")
 @given(two_versions(), st.data())
 def test_a_later_change_of_the_same_field_is_never_overwritten(
     versions: tuple[dict[str, Json], dict[str, Json]], data: st.DataObject

@@ -123,6 +123,7 @@ def test_a_connection_holds_its_options() -> None:
     assert body["options"] == options
 
 
+@pytest.mark.requirement("record-before-effect.secrets-unseen")
 def test_confidential_values_are_marks_and_named() -> None:
     request = an_update({"data": {"p": "b2xk"}}, {"data": {"p": "bmV3"}}, target=SECRETS)
 

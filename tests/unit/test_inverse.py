@@ -54,6 +54,7 @@ def patch_of(found: Inverse) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", found.content)
 
 
+@pytest.mark.requirement("undo.inverse")
 def test_a_create_is_undone_by_deleting_that_object_and_no_other_of_its_name() -> None:
     found = undo(a_record())
 
@@ -72,6 +73,7 @@ def test_the_command_of_a_deletion_names_the_uid() -> None:
     assert end == "GOVERNOR"
 
 
+@pytest.mark.requirement("undo.inverse")
 def test_an_update_is_undone_field_by_field_where_it_still_is_as_it_was_left() -> None:
     found = undo(a_record(an_update({"spec": {"replicas": 2}}, {"spec": {"replicas": 3}})))
 
@@ -100,6 +102,7 @@ def test_what_came_is_removed_and_what_went_is_put_back() -> None:
     ]
 
 
+@pytest.mark.requirement("undo.inverse")
 def test_an_item_of_a_list_is_changed_back_only_if_it_still_is_that_item() -> None:
     before: dict[str, Json] = {"spec": {"containers": CONTAINERS}}
     after: dict[str, Json] = {
@@ -150,6 +153,7 @@ def test_a_scale_is_scaled_back() -> None:
     assert "who set it is not proven" in found.warnings[0]
 
 
+@pytest.mark.requirement("undo.inverse")
 def test_a_deleted_object_is_created_again_without_what_the_server_sets() -> None:
     gone = stamped(with_metadata({**an_object(), "status": {"ready": 1}}, generation=3))
 
@@ -216,6 +220,7 @@ def test_a_job_loses_the_selector_that_was_made_from_its_uid() -> None:
     assert kept.content["spec"] == chosen["spec"]
 
 
+@pytest.mark.requirement("undo.inverse")
 def test_a_deleted_secret_has_no_inverse() -> None:
     gone: dict[str, Json] = {**an_object(SECRETS), "data": {"p": "b2xk"}}
 
@@ -277,11 +282,13 @@ def test_a_deleted_object_comes_back_without_its_confidential_fields() -> None:
     ("outcome", "words"),
     [(Outcome.LOST, "not persisted"), (Outcome.NO_OP, "changed nothing")],
 )
+@pytest.mark.requirement("undo.inverse")
 def test_what_took_no_effect_has_nothing_to_undo(outcome: Outcome, words: str) -> None:
     assert words in why_not(a_record(outcome=outcome))
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.GONE, Outcome.MATCHES])
+@pytest.mark.requirement("undo.inverse")
 def test_an_unproven_outcome_is_said_with_the_inverse(outcome: Outcome) -> None:
     assert "not" in undo(a_record(outcome=outcome)).warnings[0]
 
@@ -335,6 +342,7 @@ def test_more_changes_than_are_listed_have_no_inverse() -> None:
         (Operation.UPDATE, "finalize", "finalized is gone"),
     ],
 )
+@pytest.mark.requirement("undo.inverse")
 def test_what_goes_one_way_says_why(operation: Operation, subresource: str, words: str) -> None:
     target = Target("", "v1", "Thing", "pods", subresource)
 

@@ -50,11 +50,13 @@ def update(old: dict[str, Json], new: dict[str, Json], subresource: str = "") ->
         ),
     ],
 )
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_a_changed_object_gets_a_fresh_stamp(request_: AdmissionRequest) -> None:
     assert read_stamp(mutated(request_), key=STAMP_KEY) == CHANGE_ID
     assert planned(request_).change == CHANGE_ID
 
 
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_a_second_call_puts_its_own_stamp_in_place_of_the_first() -> None:
     once = mutated(a_request(obj=annotated(OBJECT, **WHY, a="b")), OTHER_CHANGE)
 
@@ -84,6 +86,7 @@ def test_only_annotations_of_governor_are_touched() -> None:
         ),
     ],
 )
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_the_reason_is_taken_off_and_kept(request_: AdmissionRequest) -> None:
     assert annotation_of(mutated(request_), REASON) is None
     assert planned(request_).reason == "the queue is full"
@@ -102,6 +105,7 @@ def test_a_persons_reason_that_was_stored_is_no_reason_of_the_agent() -> None:
 
 @pytest.mark.parametrize("stored", [OBJECT, stamped(OBJECT)], ids=["without", "with a stamp"])
 @pytest.mark.parametrize("sent", [OBJECT, stamped(OBJECT, OTHER_CHANGE)], ids=["bare", "planted"])
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_a_write_that_changes_nothing_keeps_the_stored_stamp(
     stored: dict[str, Json], sent: dict[str, Json]
 ) -> None:
@@ -124,6 +128,7 @@ def test_a_scale_is_given_no_stamp_but_its_reason_is_kept() -> None:
         pytest.param(a_request(obj={"spec": {}}), id="an object without metadata"),
     ],
 )
+@pytest.mark.requirement("dry-run-clean.no-trace")
 def test_what_stores_no_object_is_left_alone(request_: AdmissionRequest) -> None:
     assert planned(request_) == Mutation()
 

@@ -49,6 +49,7 @@ def test_a_write_is_its_body_and_what_became_of_it() -> None:
         pytest.param(b"{}", b"{}", "unreadable", id="a body of another version"),
     ],
 )
+@pytest.mark.requirement("record-before-effect.as-it-is")
 def test_a_record_without_its_body_says_so_and_keeps_the_fact(
     body: bytes | None, reserved_with: bytes, why: str
 ) -> None:
@@ -195,6 +196,7 @@ def test_the_codes_of_a_denial_are_a_trailer() -> None:
 @pytest.mark.parametrize(
     "name", ["x" * 253, "line\nOutcome: lost", "\x1b[31mred", "# comment", "---\n", " "]
 )
+@pytest.mark.requirement("history-append-only.safe-text")
 def test_a_subject_is_one_bounded_line_whatever_names_hold(name: str) -> None:
     agent = a_judged(agent=name)
 
@@ -216,6 +218,7 @@ def test_a_subject_is_one_bounded_line_whatever_names_hold(name: str) -> None:
         pytest.param("x" * 9_000, f"> {'x' * (MAX_REASON - 1)}…", id="endless"),
     ],
 )
+@pytest.mark.requirement("history-append-only.safe-text")
 def test_the_reason_is_quoted_and_bounded(reason: str | None, expected: str | None) -> None:
     blocks = message_of(a_record(reason=reason), seq=1, prev=PREV).split("\n\n")
 

@@ -73,6 +73,7 @@ def a_pod(*values: str) -> dict[str, Json]:
         pytest.param(a_request(target=SECRETS, obj=a_secret(data=VALUE)), id="in place of the map"),
     ],
 )
+@pytest.mark.requirement("record-before-effect.secrets-unseen")
 def test_no_value_of_a_secret_is_left(request_: AdmissionRequest) -> None:
     found = redacted(request_)
 
@@ -93,6 +94,7 @@ def test_a_value_of_any_script_is_marked() -> None:
     assert "pässwörter" not in text_of(redacted(a_request(target=SECRETS, obj=obj)))
 
 
+@pytest.mark.requirement("record-before-effect.secrets-unseen")
 def test_the_last_applied_configuration_of_a_secret_is_marked_whatever_it_says() -> None:
     obj = annotated(a_secret(), **{LAST_APPLIED: '{"data":{"old":"b2xk"}}'})
 
@@ -178,6 +180,7 @@ def test_a_request_without_confidential_values_is_the_same_one(request_: Admissi
     assert redacted(request_).request is request_
 
 
+@pytest.mark.requirement("record-before-effect.secrets-unseen")
 def test_what_governance_lists_is_marked_leaf_by_leaf() -> None:
     obj = a_pod("first-value", "second-value")
 
@@ -241,6 +244,7 @@ def test_copies_of_a_listed_field_in_annotations_are_marked() -> None:
     assert '"harmless":"yes"' in text_of(found)
 
 
+@pytest.mark.requirement("record-before-effect.secrets-unseen")
 def test_ownership_does_not_tell_the_items_of_a_set() -> None:
     owned: Json = [{"manager": "m", "fieldsV1": {"f:spec": {'v:"first-value"': {}}}}]
     obj = with_metadata(an_object(PODS, spec={"set": ["first-value"]}), managedFields=owned)

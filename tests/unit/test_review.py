@@ -75,6 +75,24 @@ def test_a_subresource_is_read_beside_the_kind_that_it_takes() -> None:
     )
 
 
+def test_the_resources_own_version_is_kept_where_the_kind_has_another() -> None:
+    scale: dict[str, Json] = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    resource: dict[str, Json] = {"group": "example.com", "version": "v2", "resource": "widgets"}
+    obj: dict[str, Json] = {"kind": "Scale", "metadata": {"name": "web"}}
+    request = a_review_request(
+        a_request(Operation.UPDATE, obj=obj, old=obj),
+        kind=scale,
+        resource=resource,
+        subResource="scale",
+    )
+
+    target = read_review(a_review(request)).target
+
+    assert (target.version, target.api_version, target.served_version) == ("v1", "v2", "v2")
+    assert read_review(a_review()).target.api_version == ""
+    assert read_review(a_review()).target.served_version == "v1"
+
+
 @pytest.mark.parametrize("without", [("name",), ()], ids=["absent", "empty"])
 def test_a_delete_without_a_name_is_one_of_a_deletecollection(without: tuple[str, ...]) -> None:
     request = a_review_request(a_request(Operation.DELETE), name="", without=without)

@@ -41,6 +41,7 @@ def traced(request: AdmissionRequest) -> Traced:
     return found
 
 
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_a_stamp_is_read_back_by_its_key_only() -> None:
     obj = annotated(OBJECT, **{CHANGE: write_stamp(CHANGE_ID, key=STAMP_KEY)})
 
@@ -91,6 +92,7 @@ STAMP = write_stamp(CHANGE_ID, key=STAMP_KEY)
         pytest.param({STAMP: STAMP}, id="a map"),
     ],
 )
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_what_is_not_exactly_a_stamp_of_ours_is_none(stamp: Json) -> None:
     assert read_stamp(annotated(OBJECT, **{CHANGE: stamp}), key=STAMP_KEY) == ""
 
@@ -128,6 +130,7 @@ def test_a_stamp_is_on_the_objects_own_metadata_or_nowhere(obj: dict[str, Json] 
         ),
     ],
 )
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_a_write_that_changes_something_is_stamped(request_: AdmissionRequest) -> None:
     assert needs_stamp(request_)
 
@@ -155,6 +158,7 @@ NO_CHANGES = [
 
 
 @pytest.mark.parametrize("request_", NO_CHANGES)
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_a_write_that_changes_nothing_stays_one(request_: AdmissionRequest) -> None:
     assert not needs_stamp(request_)
 
@@ -198,6 +202,7 @@ def test_an_update_is_known_by_a_stamp_that_the_old_object_does_not_have() -> No
         ),
     ],
 )
+@pytest.mark.requirement("record-before-effect.stamped")
 def test_a_change_without_a_fresh_stamp_is_refused(request_: AdmissionRequest) -> None:
     assert trace_of(request_, key=STAMP_KEY) == MissingStamp(KIND)
 
@@ -207,6 +212,7 @@ def test_a_change_without_a_fresh_stamp_is_refused(request_: AdmissionRequest) -
     [a_request(dry_run=True), update(OBJECT, SCALED, dry_run=True)],
     ids=["a create", "an update"],
 )
+@pytest.mark.requirement("dry-run-clean.no-trace")
 def test_a_dry_run_is_never_refused_for_the_stamp_that_it_must_not_get(
     request_: AdmissionRequest,
 ) -> None:
@@ -236,6 +242,7 @@ def test_an_update_that_changes_nothing_is_no_write() -> None:
         ),
     ],
 )
+@pytest.mark.requirement("record-before-effect.as-it-is")
 def test_a_write_that_keeps_no_stamp_is_known_by_what_it_leaves(request_: AdmissionRequest) -> None:
     found = traced(request_)
 
@@ -260,6 +267,7 @@ def test_a_status_that_keeps_its_stamp_is_an_update() -> None:
         pytest.param("apps", "deployments", {}, "replicas:0", id="zero, which is left out"),
     ],
 )
+@pytest.mark.requirement("record-before-effect.as-it-is")
 def test_a_scale_is_known_by_the_number_of_replicas(
     group: str, resource: str, spec: dict[str, Json], expected: str
 ) -> None:
@@ -299,6 +307,7 @@ def test_a_scale_to_the_same_number_is_still_a_write() -> None:
         ),
     ],
 )
+@pytest.mark.requirement("record-before-effect.as-it-is")
 def test_what_no_watch_shows_leaves_no_trace(request_: AdmissionRequest) -> None:
     assert traced(request_).action is Action.UNTRACED
 
