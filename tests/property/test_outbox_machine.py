@@ -305,5 +305,5 @@ class OutboxMachine(RuleBasedStateMachine):
         shutil.rmtree(self.base)
 
 
-OutboxMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+OutboxMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 test_outboxes_hold_what_they_answered = OutboxMachine.TestCase
