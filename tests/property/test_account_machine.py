@@ -16,6 +16,8 @@ from tests.account_scenarios import SCENARIOS
 from tests.account_world import Deed, Scenario, Wish, start
 
 
+@pytest.mark.requirement("never-oversold.protocol")
+@pytest.mark.requirement("record-before-effect.evidence")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_nothing_that_can_happen_breaks_an_invariant(name: str) -> None:
     explored = explore(SCENARIOS[name])
@@ -114,5 +116,5 @@ class Cluster(RuleBasedStateMachine):
         ]
 
 
-TestCluster = Cluster.TestCase
+TestCluster = pytest.mark.requirement("never-oversold.protocol")(Cluster.TestCase)
 TestCluster.settings = settings(max_examples=100, stateful_step_count=50)

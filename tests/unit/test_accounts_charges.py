@@ -58,6 +58,7 @@ CHARGES = [
 ]
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 @pytest.mark.parametrize(("pending", "charged"), CHARGES)
 def test_what_an_account_counts(pending: tuple[Entry, ...], charged: int) -> None:
     assert charge(an_account(*pending, settled=3)) == pods(charged)

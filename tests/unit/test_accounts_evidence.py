@@ -51,6 +51,7 @@ CREATES = [
 ]
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 @pytest.mark.parametrize(("view", "other", "outcome"), CREATES)
 def test_what_proves_a_create(view: KindView, other: Entry | None, outcome: Outcome | None) -> None:
     pending = (a_create(), other) if other else (a_create(),)
@@ -120,6 +121,7 @@ UPDATES = [
 ]
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 @pytest.mark.parametrize(("view", "outcome"), UPDATES)
 def test_what_proves_an_update(view: KindView, outcome: Outcome | None) -> None:
     assert judge(an_entry(), view, (an_entry(),)) is outcome
@@ -159,6 +161,7 @@ ACROSS_A_GAP = [
 ]
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 @pytest.mark.parametrize(("other", "outcome"), ACROSS_A_GAP)
 def test_what_other_writes_tell_of_an_update_across_a_gap(other: Entry, outcome: Outcome) -> None:
     view = a_view(THEIRS, listed_at=20)
@@ -196,6 +199,7 @@ DELETES = [
 ]
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 @pytest.mark.parametrize(("view", "outcome"), DELETES)
 def test_what_proves_a_delete_and_never_by_whom(view: KindView, outcome: Outcome | None) -> None:
     assert judge(a_delete(), view, (a_delete(),)) is outcome
@@ -226,6 +230,7 @@ SCALES = [
 ]
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 @pytest.mark.parametrize(("view", "outcome"), SCALES)
 def test_what_matches_a_scale_and_never_by_whom(view: KindView, outcome: Outcome | None) -> None:
     assert judge(a_scale(to=3), view, (a_scale(to=3),)) is outcome
@@ -277,6 +282,7 @@ OVERDUE = [
 ]
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 @pytest.mark.parametrize(("entry", "view", "outcome"), OVERDUE)
 def test_what_the_clock_leaves_to_say(entry: Entry, view: KindView, outcome: Outcome) -> None:
     assert judge_overdue(entry, view) is outcome

@@ -155,6 +155,7 @@ def test_a_change_that_raises_nothing_adopts_nothing() -> None:
 # The mandate's state in the account outranks what a replica believes.
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 @pytest.mark.parametrize("is_resent", [False, True])
 @pytest.mark.parametrize(
     ("mandate_uid", "generation", "suspended", "refusal"),

@@ -7,6 +7,8 @@ them is explored in `tests/property/test_account_machine.py`.
 
 from dataclasses import replace
 
+import pytest
+
 from controller.accounts.account import Account, Fence
 from controller.accounts.charges import charge
 from controller.accounts.entries import NOTHING, Entry, EntryKey, Outcome
@@ -84,6 +86,7 @@ def created(entry: Entry, version: int, *, ask: int = 1) -> KindView:
     return a_view(a_version(version, entry.change, uid=entry.uid, ask=ask), seen_to=version)
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_a_settler_with_an_older_view_cannot_uncount_what_another_has_settled() -> None:
     account = granted(an_account(), a_proposal(a_create(after=1)))
     account = settled(account, created(a_create(), 20))
@@ -93,6 +96,7 @@ def test_a_settler_with_an_older_view_cannot_uncount_what_another_has_settled() 
     assert older == ViewTooOld(DEPLOYMENTS, seen_to=10, as_of=20)
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_a_settler_that_is_ahead_in_one_kind_cannot_uncount_another_kind() -> None:
     deployments = a_view(a_version(20, ask=2), seen_to=20)
     account = settled(an_account(), deployments, pods_view=a_view(seen_to=10))
@@ -101,12 +105,14 @@ def test_a_settler_that_is_ahead_in_one_kind_cannot_uncount_another_kind() -> No
     assert behind == ViewTooOld(DEPLOYMENTS, seen_to=10, as_of=20)
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_a_record_in_the_ledger_does_not_uncount_what_ones_own_view_does_not_show() -> None:
     account = granted(an_account(), a_proposal(a_create(after=1)))
     account = settled(account, a_view(seen_to=10), ledgered=(a_create().key,))
     assert charge(account) == pods(1)
 
 
+@pytest.mark.requirement("never-oversold.clock-after-watch")
 def test_the_clock_ends_nothing_before_the_watch_has_caught_up_with_its_read() -> None:
     account = granted(an_account(), a_proposal(a_create(after=1)))
     behind = a_view(listed_at=10, seen_to=19)
@@ -116,6 +122,7 @@ def test_the_clock_ends_nothing_before_the_watch_has_caught_up_with_its_read() -
     assert (charge(account), outcomes(account)) == (pods(1), {"mine": Outcome.PERSISTED})
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 def test_another_object_of_the_name_does_not_end_a_create_that_may_follow_it() -> None:
     first, second = (
         a_create("first", uid="web-1", after=1),
@@ -134,12 +141,14 @@ def test_another_object_of_the_name_does_not_end_a_create_that_may_follow_it() -
     assert (charge(account), outcomes(account)["second"]) == (pods(1), Outcome.PERSISTED)
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 def test_an_update_that_a_list_may_have_skipped_is_not_said_to_be_lost() -> None:
     account = granted(an_account(settled=1), a_proposal(an_entry(before=1, after=2)))
     account = settled(account, a_view(a_version(30), listed_at=30, seen_to=30))
     assert outcomes(account) == {"mine": Outcome.UNKNOWN}
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 def test_an_update_that_an_undo_brought_back_is_not_said_to_be_persisted() -> None:
     account = granted(an_account(settled=1), a_proposal(an_entry(before=1, after=2)))
     base, between = a_version(10, "old"), a_version(20, "theirs")
@@ -147,18 +156,21 @@ def test_an_update_that_an_undo_brought_back_is_not_said_to_be_persisted() -> No
     assert outcomes(account) == {"mine": Outcome.LOST}
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 def test_a_person_may_have_deleted_it() -> None:
     account = granted(an_account(settled=1), a_proposal(a_delete()))
     account = settled(account, a_view(a_version(10), a_version(20, is_deleted=True)))
     assert outcomes(account) == {"mine": Outcome.GONE}
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 def test_a_person_may_have_scaled_it() -> None:
     account = granted(an_account(settled=1), a_proposal(a_scale(to=3)))
     account = settled(account, a_view(a_version(10), a_version(20, value="replicas:3", ask=3)))
     assert outcomes(account) == {"mine": Outcome.MATCHES}
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_a_write_that_is_sent_again_after_a_503_keeps_the_entry_that_it_will_need() -> None:
     account = granted(an_account(), a_proposal(a_create(after=1), limit=1))
     again = replace(a_create(after=1), attempt=a_create().attempt._replace(replica="replica-b"))
@@ -169,12 +181,14 @@ def test_a_write_that_is_sent_again_after_a_503_keeps_the_entry_that_it_will_nee
     )
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 def test_a_write_that_was_reserved_before_the_suspension_is_refused_when_it_is_sent_again() -> None:
     account = granted(an_account(), a_proposal(an_entry()))
     account = enforce_fence(account, Fence(MANDATE_UID, 2, suspended=True))
     assert reserve(account, a_proposal(an_entry(), generation=2)) == Suspended()
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_who_raises_a_persons_object_answers_for_all_of_it() -> None:
     raise_it = an_entry(before=1, after=3)
     assert reserve(an_account(), a_proposal(raise_it, limit=2, owner="")) == Exhausted(
@@ -185,11 +199,13 @@ def test_who_raises_a_persons_object_answers_for_all_of_it() -> None:
     assert charge(account) == pods(3)
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_what_a_person_made_is_not_charged_to_the_agent() -> None:
     view = a_view(a_version(10, owner="", ask=9), a_version(10, uid="b", owner="another", ask=9))
     assert charge(settled(an_account(), view)) == NOTHING
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_a_settled_write_is_not_counted_a_second_time_while_git_is_slow() -> None:
     account = granted(an_account(), a_proposal(a_create(after=1)))
     account = settled(account, created(a_create(), 20))
@@ -197,12 +213,14 @@ def test_a_settled_write_is_not_counted_a_second_time_while_git_is_slow() -> Non
     assert charge(account) == pods(1)
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_an_attempt_that_is_over_is_not_let_through() -> None:
     account = granted(an_account(), a_proposal(an_entry()))
     account = settled(account, a_view(a_version(10), a_version(20, "theirs")))
     assert isinstance(reserve(account, a_proposal(an_entry())), AlreadySettled)
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_a_swap_by_the_clock_counts_no_other_write_twice() -> None:
     dead = an_entry("dead", uid="web-9", version=15, before=1, after=2)
     account = granted(an_account(settled=1), a_proposal(a_create(after=1)))
@@ -213,6 +231,7 @@ def test_a_swap_by_the_clock_counts_no_other_write_twice() -> None:
     assert charge(account) == pods(2)
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_what_a_later_write_met_beyond_the_view_does_not_end_a_charge_before_it_is_counted() -> (
     None
 ):
@@ -223,6 +242,7 @@ def test_what_a_later_write_met_beyond_the_view_does_not_end_a_charge_before_it_
     assert charge(settled(account, behind)) == pods(1)
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 def test_a_planted_id_does_not_prove_a_write_that_was_not_stored() -> None:
     account = granted(an_account(settled=1), a_proposal(an_entry(before=1, after=2)))
     planted = a_version(20, "mine", digest="what a person wrote")
@@ -231,6 +251,7 @@ def test_a_planted_id_does_not_prove_a_write_that_was_not_stored() -> None:
     assert outcomes(settled(account, across)) == {"mine": Outcome.UNKNOWN}
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_two_updates_one_after_the_other_count_both_their_raises() -> None:
     account = granted(an_account(settled=1), a_proposal(an_entry("a", before=1, after=2), limit=2))
     second = an_entry("b", version=20, before=2, after=3)
@@ -239,6 +260,7 @@ def test_two_updates_one_after_the_other_count_both_their_raises() -> None:
     )
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_a_lowering_that_may_never_happen_makes_no_room() -> None:
     account = granted(an_account(settled=3), a_proposal(an_entry(before=3, after=1), limit=3))
     another = a_create("b", name="api", uid="api-1", after=2)

@@ -66,6 +66,7 @@ def test_the_account_is_counted_from_what_was_seen_then() -> None:
     assert result.as_of == {DEPLOYMENTS: 40, PODS: 100}
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 def test_one_swap_decides_every_entry_that_its_view_decides() -> None:
     account = an_account(
         an_entry("a", uid="a"), an_entry("b", uid="b"), an_entry("c", uid="c"), a_create(uid="d")
@@ -132,6 +133,7 @@ TOO_OLD = [
 ]
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 @pytest.mark.parametrize(("views", "refusal"), TOO_OLD)
 def test_an_older_view_settles_nothing(
     views: Mapping[WatchedKind, KindView], refusal: ViewTooOld
@@ -149,6 +151,7 @@ def test_a_view_of_the_same_moment_settles() -> None:
 # The clock.
 
 
+@pytest.mark.requirement("never-oversold.clock-after-watch")
 def test_the_clock_ends_what_evidence_leaves_open_once_the_watch_has_caught_up() -> None:
     account = an_account(a_create())
     view = a_view(listed_at=10, seen_to=40)
@@ -193,6 +196,7 @@ def test_the_fence_is_copied_and_never_goes_back(given: Fence, kept: Fence) -> N
     assert enforce_fence(account, given) == replace(account, fence=kept)
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 def test_an_older_mandate_does_not_lift_a_suspension() -> None:
     account = an_account(generation=2, suspended=True)
     assert settled(account, a_view(), fence=FENCE).fence == account.fence
