@@ -319,6 +319,8 @@ async def test_a_hundred_proposals_at_once_are_one_swap(
     assert first.uid == stored.uid
 
 
+@pytest.mark.requirement("record-before-effect.reserved-first")
+@pytest.mark.requirement("never-oversold.protocol")
 async def test_two_processes_and_a_settler_grant_exactly_what_is_there(
     plane: ControlPlane, client: KubeClient, agent: str
 ) -> None:

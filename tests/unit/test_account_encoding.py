@@ -126,6 +126,7 @@ def stored(*path: str, value: object) -> dict[str, Any]:
     return written
 
 
+@pytest.mark.requirement("never-oversold.protocol")
 @pytest.mark.parametrize(
     ("path", "value", "fault"),
     [

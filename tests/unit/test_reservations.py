@@ -162,6 +162,7 @@ async def test_what_we_wrote_ourselves_is_where_the_next_swap_starts() -> None:
     assert (bench.store.swaps, bench.store.reads) == (5, 0)
 
 
+@pytest.mark.requirement("record-before-effect.reserved-first")
 async def test_nobody_is_answered_before_the_swap_was() -> None:
     bench = await a_bench()
     bench.store.after_swap = gate = Gate()
@@ -175,6 +176,7 @@ async def test_nobody_is_answered_before_the_swap_was() -> None:
     assert isinstance(await caller, Reserved)
 
 
+@pytest.mark.requirement("record-before-effect.reserved-first")
 async def test_after_a_conflict_every_proposal_is_decided_again_by_what_is_stored_now() -> None:
     bench = await a_bench()
     limits = {"pods": 3}
@@ -207,6 +209,7 @@ async def test_who_comes_during_a_conflict_waits_for_the_swap_after_it() -> None
     assert bench.account.settled == {"pods": 1}
 
 
+@pytest.mark.requirement("record-before-effect.reserved-first")
 async def test_a_suspension_that_lands_before_the_swap_refuses_it() -> None:
     bench = await a_bench()
     bench.store.before_swap = once(lambda: bench.elsewhere(suspend))
@@ -217,6 +220,7 @@ async def test_a_suspension_that_lands_before_the_swap_refuses_it() -> None:
     assert bench.changes == []
 
 
+@pytest.mark.requirement("record-before-effect.reserved-first")
 async def test_a_resend_is_checked_against_the_fence_of_this_moment() -> None:
     bench = await a_bench()
     assert isinstance(await bench.reserve(a_proposal()), Reserved)
@@ -239,6 +243,7 @@ async def test_a_resend_that_finds_its_entry_costs_one_read_and_no_write() -> No
     assert len(bench.changes) == 1
 
 
+@pytest.mark.requirement("record-before-effect.reserved-first")
 @pytest.mark.parametrize(
     "change",
     [
@@ -304,6 +309,7 @@ async def test_a_conflict_with_our_own_write_is_no_second_entry() -> None:
     assert len(bench.changes) == 1
 
 
+@pytest.mark.requirement("record-before-effect.reserved-first")
 async def test_a_caller_that_leaves_during_the_swap_takes_nothing_and_nobody_with_it() -> None:
     bench = await a_bench()
     bench.store.before_swap = gate = Gate()
@@ -318,6 +324,7 @@ async def test_a_caller_that_leaves_during_the_swap_takes_nothing_and_nobody_wit
     assert bench.changes == changes_of(a_proposal(1), a_proposal(2))
 
 
+@pytest.mark.requirement("record-before-effect.reserved-first")
 async def test_the_swap_goes_on_although_everybody_has_left() -> None:
     bench = await a_bench()
     bench.store.before_swap = gate = Gate()
@@ -599,6 +606,8 @@ class Chaos:
         )
 
 
+@pytest.mark.requirement("record-before-effect.reserved-first")
+@pytest.mark.requirement("never-oversold.protocol")
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_two_webhooks_and_a_settler_never_oversell_and_grant_only_what_is_entered(
