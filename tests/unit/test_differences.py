@@ -68,6 +68,7 @@ def changes(old: dict[str, Json], new: dict[str, Json]) -> list[Any]:
         pytest.param({"a": {}}, {"a": {}}, [], id="nothing"),
     ],
 )
+@pytest.mark.requirement("undo.inverse")
 def test_a_change_is_the_largest_value_that_was_changed_as_one(
     old: dict[str, Json], new: dict[str, Json], expected: Json
 ) -> None:
