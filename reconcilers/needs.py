@@ -14,6 +14,10 @@ from controller.apis.mandates import Mandate
 from controller.feeds.registry import StoredMandate
 
 _WRITES = frozenset({"*", "create", "update", "patch", "delete", "deletecollection"})
+_RESTLESS = frozenset(
+    {("", "events"), ("events.k8s.io", "events"), ("coordination.k8s.io", "leases")}
+)
+"""Changed by the cluster itself many times a second, and seldom what an agent is about."""
 _LEAVES_NO_TRACE = frozenset({Action.UNTRACED, Action.NOTHING})
 
 
@@ -59,11 +63,12 @@ def fence_of(mandate: StoredMandate | None, *, current: Fence | None = None) -> 
 def named_resources(mandate: StoredMandate | None) -> frozenset[tuple[str, str]]:
     """The group and plural of everything that a mandate names and lets be written.
 
-    What only a wildcard covers is watched from the first write on.
+    What only a wildcard covers is watched from the first write on, and so are Events and
+    Leases.
     """
     if mandate is None or not isinstance(mandate.content, Mandate):
         return frozenset()
-    return frozenset(
+    named = frozenset(
         (group, resource.partition("/")[0])
         for rule in mandate.content.rules
         if not _WRITES.isdisjoint(rule.verbs)
@@ -71,6 +76,7 @@ def named_resources(mandate: StoredMandate | None) -> frozenset[tuple[str, str]]
         for resource in rule.resources
         if group != "*" and not resource.startswith("*")
     )
+    return named - _RESTLESS
 
 
 def needed_kinds(account: Account) -> frozenset[WatchedKind]:

@@ -123,6 +123,7 @@ async def delete(client: KubeClient, body: Object) -> None:
     await client.delete(CONFIGMAPS, Key(str(metadata["namespace"]), str(metadata["name"])))
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_a_history_that_begins_in_the_past_has_every_version_since(
     client: KubeClient, namespace: str
 ) -> None:
@@ -178,6 +179,7 @@ async def test_an_object_that_its_finalizers_hold_is_ending_until_it_is_deleted(
     assert [version.is_deleted for version in found] == [False, False, True]
 
 
+@pytest.mark.requirement("never-oversold.clock-after-watch")
 async def test_a_kind_in_which_nothing_happens_is_seen_as_far_as_a_quorum_read_is(
     client: KubeClient, namespace: str
 ) -> None:
@@ -190,6 +192,7 @@ async def test_a_kind_in_which_nothing_happens_is_seen_as_far_as_a_quorum_read_i
         await seen(history, newest)
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_a_broken_connection_is_no_gap_and_versions_forgotten_meanwhile_are_one(
     plane: ControlPlane, namespace: str
 ) -> None:
@@ -233,6 +236,7 @@ async def test_a_broken_connection_is_no_gap_and_versions_forgotten_meanwhile_ar
     await relay.stop()
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_a_version_that_the_api_server_forgot_is_refused_as_expired(
     plane: ControlPlane, client: KubeClient, namespace: str
 ) -> None:
@@ -289,6 +293,7 @@ async def test_the_api_servers_preference_is_taken(client: KubeClient) -> None:
     assert await discovery.prefer("apps", "no-such-things") is None
 
 
+@pytest.mark.requirement("never-oversold.unserved-proven")
 @pytest.mark.parametrize(
     ("kind", "is_watched"),
     [

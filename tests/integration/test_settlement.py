@@ -156,6 +156,7 @@ def fresh(entry: Entry) -> Entry:
     return replace(entry, uid=str(uuid4()), change=a_change())
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 async def test_each_write_gets_the_outcome_that_it_had_while_two_settle(
     client: KubeClient, agent: Agent
 ) -> None:
@@ -204,6 +205,7 @@ async def has_pending(agent: Agent, count: int) -> bool:
     return account is not None and len(account.pending) == count
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 async def test_a_scale_matches_or_is_lost_and_claims_no_author(
     client: KubeClient, agent: Agent
 ) -> None:
@@ -217,6 +219,7 @@ async def test_a_scale_matches_or_is_lost_and_claims_no_author(
         assert await settled(agent, to_three, to_five) == [Outcome.MATCHES, Outcome.LOST]
 
 
+@pytest.mark.requirement("never-oversold.clock-after-watch")
 async def test_a_create_that_was_never_stored_is_lost_once_the_clock_and_the_watch_agree(
     client: KubeClient, agent: Agent
 ) -> None:
@@ -231,6 +234,7 @@ async def test_a_create_that_was_never_stored_is_lost_once_the_clock_and_the_wat
         assert await settled(agent, update) == [Outcome.LOST]
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_a_write_in_a_kind_that_was_not_watched_is_proven_by_the_list_if_it_is_there(
     client: KubeClient, agent: Agent
 ) -> None:
@@ -248,6 +252,7 @@ async def test_a_write_in_a_kind_that_was_not_watched_is_proven_by_the_list_if_i
         assert await settled(agent, created, never) == [Outcome.PERSISTED, Outcome.UNKNOWN]
 
 
+@pytest.mark.requirement("record-before-effect.evidence")
 async def test_what_happens_while_nobody_settles_is_seen_by_the_next_settler_version_by_version(
     client: KubeClient, agent: Agent
 ) -> None:
@@ -268,6 +273,7 @@ async def test_what_happens_while_nobody_settles_is_seen_by_the_next_settler_ver
         assert await settled(agent, update, deletion) == [Outcome.PERSISTED, Outcome.GONE]
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_what_happened_in_a_gap_is_claimed_only_where_it_can_still_be_seen(
     plane: ControlPlane, client: KubeClient, agent: Agent
 ) -> None:
@@ -294,6 +300,7 @@ async def test_what_happened_in_a_gap_is_claimed_only_where_it_can_still_be_seen
     assert outcomes == [Outcome.PERSISTED, Outcome.UNKNOWN, Outcome.UNKNOWN]
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 async def test_suspending_closes_the_account_and_lifting_it_opens_it(
     client: KubeClient, agent: Agent
 ) -> None:
@@ -314,6 +321,7 @@ async def is_fenced(agent: Agent, *, suspended: bool) -> bool:
     return account is not None and account.fence.suspended is suspended
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 async def test_the_account_of_a_deleted_mandate_is_closed_and_goes_once_nothing_is_pending(
     client: KubeClient, agent: Agent
 ) -> None:
@@ -338,6 +346,7 @@ async def is_gone(agent: Agent) -> bool:
     return await agent.account() is None
 
 
+@pytest.mark.requirement("never-oversold.unserved-proven")
 async def test_a_kind_whose_crd_is_deleted_leaves_the_account_and_its_entries_are_unknown(
     plane: ControlPlane, client: KubeClient, agent: Agent
 ) -> None:

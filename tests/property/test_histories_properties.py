@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,6 +88,7 @@ def take(world: World, timeline: Timeline, step: Step) -> None:
         timeline.cut_half()
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 @given(before=STEPS, steps=STEPS)
 def test_a_view_is_the_truth_between_its_bounds_whatever_was_missed_or_forgotten(
     before: list[Step], steps: list[Step]
@@ -119,6 +121,7 @@ def test_a_view_that_was_given_away_never_changes(steps: list[Step]) -> None:
         assert (view.objects, view.listed_at, view.seen_to) == (objects, listed_at, seen_to)
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 @given(count=st.integers(1, 200))
 def test_cutting_all_leaves_one_version_of_each_object_that_lives(count: int) -> None:
     world, timeline = World(), Timeline()

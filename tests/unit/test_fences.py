@@ -89,6 +89,7 @@ async def test_a_fence_that_is_right_costs_no_request() -> None:
     assert (bench.reads, bench.accounts.swaps) == (0, 0)
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 @pytest.mark.parametrize(
     ("now", "fence"),
     [
@@ -116,6 +117,7 @@ async def test_a_change_of_the_mandate_is_copied_and_nothing_else_is_touched(
     assert bench.adopted == [swapped]
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 @pytest.mark.parametrize(
     ("shown", "now", "fence"),
     [
@@ -145,6 +147,7 @@ async def test_a_watch_that_lags_never_turns_a_fence_back(
     assert bench.accounts.swaps == 0
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 async def test_a_fence_that_was_swapped_meanwhile_is_not_overwritten() -> None:
     bench = Bench(a_mandate(generation=2))
     stored = await bench.holding(OPEN)
@@ -163,6 +166,7 @@ async def test_an_api_server_that_does_not_answer_leaves_the_fence_as_it_is() ->
     assert bench.fence == CLOSED
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 async def test_an_account_is_deleted_only_if_the_mandate_is_gone_by_a_quorum_read() -> None:
     bench = Bench(a_mandate())
     stored = await bench.holding(CLOSED)
@@ -174,6 +178,7 @@ async def test_an_account_is_deleted_only_if_the_mandate_is_gone_by_a_quorum_rea
         bench.accounts.now(AGENT)
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 async def test_an_account_that_changed_since_it_was_read_is_not_deleted() -> None:
     bench = Bench(None)
     stored = await bench.holding(CLOSED)

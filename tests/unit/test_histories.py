@@ -126,6 +126,7 @@ async def seen(history: History, version: int) -> None:
     await until(lambda: view_of(history).seen_to >= version)
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_every_version_after_the_list_is_kept_and_a_deletion_is_one() -> None:
     collection = FakeCollection()
     first = collection.write("a")
@@ -166,6 +167,7 @@ async def test_a_history_begins_where_it_is_told_to_while_that_is_remembered() -
         assert versions(history, "a") == [(start, False), (second, False), (end, True)]
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_a_start_that_is_forgotten_is_a_gap() -> None:
     collection = FakeCollection()
     start = collection.write("a")
@@ -178,6 +180,7 @@ async def test_a_start_that_is_forgotten_is_a_gap() -> None:
         assert versions(history, "a") == [(now, False)]
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_a_relist_is_a_gap_and_what_ended_in_it_is_absent() -> None:
     collection = FakeCollection()
     collection.write("stays")
@@ -203,6 +206,7 @@ async def test_an_outage_keeps_what_is_known() -> None:
         assert versions(history, "a") == [(version, False)]
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_versions_that_came_too_long_ago_are_forgotten_but_for_the_current_one() -> None:
     collection, clock = FakeCollection(), Clock()
     collection.write("a")
@@ -223,6 +227,7 @@ async def test_versions_that_came_too_long_ago_are_forgotten_but_for_the_current
         assert versions(history, "b") == []
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
 async def test_a_burst_is_forgotten_by_halves_before_it_eats_the_memory() -> None:
     collection = FakeCollection()
     async with following(collection, retention=Retention(most=50)) as (history, _):
@@ -290,6 +295,7 @@ async def test_a_kind_that_cannot_be_watched_by_anybody_is_said_to_be_so() -> No
         assert not await histories.watch(KIND, start=0)
 
 
+@pytest.mark.requirement("never-oversold.unserved-proven")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -308,6 +314,7 @@ async def test_a_kind_is_absent_only_if_discovery_and_the_collection_agree(
         assert not await histories.watch(KIND, start=0)
 
 
+@pytest.mark.requirement("never-oversold.unserved-proven")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -326,6 +333,7 @@ async def test_what_cannot_be_told_is_a_fault_never_an_absence(fault: KubeError)
             await histories.watch(KIND, start=0)
 
 
+@pytest.mark.requirement("never-oversold.unserved-proven")
 async def test_a_watched_kind_that_goes_is_looked_up_anew_and_its_history_ends() -> None:
     collection, discovery = FakeCollection(), FakeDiscovery()
     async with watching(collection, discovery) as histories:

@@ -9,9 +9,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+import pytest
+
 from controller.accounts.account import Account, Fence
 from controller.accounts.entries import Action, Entry, EntryKey, Outcome, WatchedKind
-from controller.clients.kube.accounts import AccountMissingError, Stored
+from controller.clients.kube.accounts import AccountGarbledError, AccountMissingError, Stored
 from controller.clients.kube.client import Object
 from controller.clients.kube.discovery import Discovery
 from controller.clients.kube.errors import ConflictError, NotFoundError, UnreachableError
@@ -278,6 +280,7 @@ async def test_an_account_that_goes_while_it_is_settled_is_made_anew() -> None:
         assert bench.account.pending == ()
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 async def test_a_view_that_is_older_than_the_account_settles_nothing_but_the_fence_is_copied() -> (
     None
 ):
@@ -301,6 +304,7 @@ async def test_a_view_that_is_older_than_the_account_settles_nothing_but_the_fen
         await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
 
 
+@pytest.mark.requirement("never-oversold.clock-after-watch")
 async def test_the_clock_waits_for_the_watch_to_reach_what_a_quorum_read_saw() -> None:
     bench = Bench()
     await bench.hold(a_create(), as_of=100)
@@ -320,6 +324,7 @@ async def test_the_clock_waits_for_the_watch_to_reach_what_a_quorum_read_saw() -
         await until(lambda: bench.outcomes() == [Outcome.LOST])
 
 
+@pytest.mark.requirement("never-oversold.clock-after-watch")
 async def test_a_write_that_the_watch_brings_past_the_deadline_is_persisted_all_the_same() -> None:
     bench = Bench()
     await bench.hold(a_create(), as_of=100)
@@ -333,6 +338,7 @@ async def test_a_write_that_the_watch_brings_past_the_deadline_is_persisted_all_
         await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
 
 
+@pytest.mark.requirement("never-oversold.clock-after-watch")
 async def test_an_entry_that_is_validated_again_gets_its_time_anew() -> None:
     bench = Bench()
     stored = await bench.hold(a_create(), as_of=100)
@@ -354,6 +360,7 @@ async def test_an_entry_that_is_validated_again_gets_its_time_anew() -> None:
         await until(lambda: bench.outcomes() == [Outcome.LOST])
 
 
+@pytest.mark.requirement("never-oversold.clock-after-watch")
 async def test_a_position_read_for_an_earlier_call_is_not_used_for_a_later_one() -> None:
     bench = Bench()
     stored = await bench.hold(a_create(), as_of=100)
@@ -374,6 +381,7 @@ async def test_a_position_read_for_an_earlier_call_is_not_used_for_a_later_one()
         await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 async def test_the_kill_switch_waits_for_no_list() -> None:
     bench = Bench()
     await bench.hold(a_create(), as_of=100)
@@ -387,6 +395,7 @@ async def test_the_kill_switch_waits_for_no_list() -> None:
         assert bench.histories.view(WIDGETS) is None
 
 
+@pytest.mark.requirement("never-oversold.unserved-proven")
 async def test_a_kind_that_cannot_be_read_keeps_its_entries_open_and_no_others() -> None:
     bench = Bench()
     other = WIDGETS._replace(group="other.example.com")
@@ -401,6 +410,7 @@ async def test_a_kind_that_cannot_be_read_keeps_its_entries_open_and_no_others()
         assert bench.outcomes() == [Outcome.PERSISTED, None]
 
 
+@pytest.mark.requirement("never-oversold.unserved-proven")
 async def test_a_kind_that_is_no_longer_served_leaves_as_of_and_its_entries_are_unknown() -> None:
     bench = Bench()
     await bench.hold(a_create(), as_of=100)
@@ -471,6 +481,7 @@ async def test_a_burst_of_news_is_one_look() -> None:
         assert bench.store.swaps <= 2
 
 
+@pytest.mark.requirement("never-oversold.fence-copied")
 async def test_an_account_whose_mandate_is_gone_is_closed_settled_and_deleted() -> None:
     bench = Bench()
     await bench.hold(a_create(), as_of=100)
@@ -499,6 +510,24 @@ async def test_an_api_server_that_does_not_answer_is_tried_again() -> None:
         """Let it be."""
 
     bench.store.before_swap = fail
+    async with bench.running():
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+
+
+async def test_an_account_that_cannot_be_read_stops_nobody() -> None:
+    bench = Bench()
+    stored = await bench.hold(a_create(), as_of=100)
+    bench.store.put(stored, replace(stored.account, settled={"pods": 1}))
+
+    async def garble(_agent: str) -> None:
+        bench.store.before_read = read
+        raise AccountGarbledError("status.pending[0]: is no entry")
+
+    async def read(_agent: str) -> None:
+        """It was mended."""
+
+    bench.store.before_read = garble
+    bench.cluster.write("w-1")
     async with bench.running():
         await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
 

@@ -76,6 +76,12 @@ def rule(groups: tuple[str, ...], resources: tuple[str, ...], *verbs: str) -> Ru
             (rule(("apps",), ("deployments",), "get", "list"),), set[object](), id="reads"
         ),
         pytest.param(
+            (rule(("", "coordination.k8s.io"), ("events", "leases", "pods")),),
+            {("", "leases"), ("", "pods"), ("coordination.k8s.io", "events")}
+            | {("coordination.k8s.io", "pods")},
+            id="not what never rests",
+        ),
+        pytest.param(
             (rule(("apps",), ("deployments",), "*"),), {("apps", "deployments")}, id="every verb"
         ),
     ],
