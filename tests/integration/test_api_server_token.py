@@ -21,7 +21,7 @@ from tests.governed import Cluster, TestAgent
 from tests.waiting import eventually
 from webhooks.credentials import ExpectedCaller
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.requirement("fail-closed.expected-caller")]
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/{}webhookconfigurations"
 

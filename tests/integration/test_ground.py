@@ -21,7 +21,7 @@ from native.controlplane import ControlPlane
 from reconcilers.ground import NAMESPACES, Ground
 from tests.shifts import until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.requirement("fail-closed.own-priority")]
 
 MERGE = "application/merge-patch+json"
 LEVEL = f"{PRIORITY_LEVELS.collection_path()}/{PRIORITY_NAME}"

@@ -24,7 +24,7 @@ from tests.shifts import Shifts, until
 if TYPE_CHECKING:
     from controller.apis.json import Json
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.requirement("fail-closed.one-leader")]
 
 TERMS = Terms(duration=2.0, renew_deadline=1.4, retry=0.3)
 SLACK = 2.0

@@ -1,8 +1,18 @@
 """Whose reviews are answered: the one caller's that shows a token of the moment."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from controller.admission.judge import Outcome
+from controller.apis.requests import AdmissionRequest
+from controller.mutation.stamp import Mutation
+from tests.asgi import JSON as JSON_HEADER
+from tests.asgi import call
+from webhooks.app import WebhookApp
 from webhooks.credentials import ExpectedCaller
+
+pytestmark = pytest.mark.requirement("fail-closed.expected-caller")
 
 TOKEN, OTHER = b"the-token-0123456789", b"another-token-0123456789"
 JSON = (b"content-type", b"application/json")
@@ -73,3 +83,42 @@ def test_the_tokens_are_asked_for_at_each_request() -> None:
     tokens[:] = [OTHER]
     assert not caller.accepts(shown(b"Bearer " + TOKEN))
     assert caller.accepts(shown(b"Bearer " + OTHER))
+
+
+class NeverAsked:
+    """Judges and mutates nothing: a stranger's review must not come so far."""
+
+    async def admit(self, request: AdmissionRequest) -> Outcome:
+        """Fail."""
+        raise AssertionError(f"judged {request.uid}")
+
+    async def mutate(self, request: AdmissionRequest) -> Mutation:
+        """Fail."""
+        raise AssertionError(f"mutated {request.uid}")
+
+
+@pytest.fixture
+def guarded() -> WebhookApp:
+    """The webhook's HTTP, which expects the token."""
+    caller = ExpectedCaller(lambda: (TOKEN,))
+    never = NeverAsked()
+    return WebhookApp(admission=never, mutator=never, readiness=lambda: (), expected=caller)
+
+
+@pytest.mark.parametrize("path", ["/validate", "/mutate"])
+@pytest.mark.parametrize("shown_by", [{}, {"authorization": "Bearer a-token-that-was-guessed"}])
+async def test_a_stranger_gets_401_before_its_body_is_read(
+    guarded: WebhookApp, path: str, shown_by: dict[str, str]
+) -> None:
+    def body() -> Iterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    answered = await call(guarded, path=path, headers={**JSON_HEADER, **shown_by}, body=body())
+    assert answered.status == 401
+    assert answered.document == {"error": "only the API server may ask; send its bearer token"}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_health_is_told_to_anybody(guarded: WebhookApp, path: str) -> None:
+    assert (await call(guarded, method="GET", path=path, headers={})).status == 200

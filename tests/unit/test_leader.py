@@ -14,6 +14,8 @@ from reconcilers.leader import LEASE, Leadership, Terms
 from tests.fakes.leases import FakeLeases, LeaseStore
 from tests.shifts import Shifts, until
 
+pytestmark = pytest.mark.requirement("fail-closed.one-leader")
+
 TERMS = Terms(duration=1.0, renew_deadline=0.6, retry=0.1)
 """A whole second: the API's unit for a Lease's duration."""
 SLACK = 1.0

@@ -13,6 +13,8 @@ from controller.registration.priority import (
     render_priority_level,
 )
 
+pytestmark = pytest.mark.requirement("fail-closed.own-priority")
+
 ADMIN = "admin"
 Edit = Callable[[dict[str, Any]], object]
 ACTED_UPON = {"conditions": [{"type": "Dangling", "status": "False"}]}

@@ -8,6 +8,8 @@ import pytest
 
 from controller.clients.tokens import TokenFile, TokenFileError
 
+pytestmark = pytest.mark.requirement("fail-closed.expected-caller")
+
 OLD, NEW = b"the-old-token-0123456789", b"the-new-token-0123456789"
 
 
