@@ -65,6 +65,14 @@ conformance: $(ENVIRONMENT) $(OPA) ## OPA's own cases through our client (CASES=
 mutants: setup ## break each promise in the source, and see that a test notices
 	@$(PYTHON_HERE) -m tests.mutants
 
+.PHONY: kill
+kill: setup ## kill Governor and etcd during an agent's writes; hold the ledger against a witness (N=kills)
+	@$(PYTHON_HERE) -m bench.kill --kills $(or $(N),20) --writes $(or $(WRITES),500) --seed $(or $(SEED),1)
+
+.PHONY: saturate
+saturate: setup ## 100 writers on a small API server; and not ready without our priority level
+	@$(PYTHON_HERE) -m bench.saturate
+
 .PHONY: bench
 bench: setup ## what a review costs
 	@$(PYTHON_HERE) -m bench
