@@ -107,7 +107,8 @@ def reserve(account: Account, proposal: Proposal) -> Reservation:
 
 
 def _find(account: Account, entry: Entry) -> Entry | None:
-    same = next((known for known in account.pending if known.key == entry.key), None)
+    key, change = entry.key, entry.change
+    same = next((e for e in account.pending if e.change == change and e.key == key), None)
     if same is not None or entry.action not in _WITHOUT_STAMP:
         return same
     # Without a stamp each call has a change id of its own: a force delete is validated
@@ -173,10 +174,11 @@ def _filled_in(account: Account, proposal: Proposal) -> Entry:
 def _find_excess(
     account: Account, grown: Account, entry: Entry, limits: Amounts
 ) -> Exhausted | None:
-    if not entry.is_open:
+    asks = increase(entry.before, entry.after) if entry.is_open and limits else NOTHING
+    if not asks:
         return None
     held, counted = charge(account), charge(grown)
-    for resource, asked in increase(entry.before, entry.after).items():
+    for resource, asked in asks.items():
         limit = limits.get(resource)
         if limit is None or counted.get(resource, 0) <= limit:
             continue
