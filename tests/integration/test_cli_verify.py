@@ -58,6 +58,7 @@ def test_a_head_that_was_noted_leaves_no_blind_spot(ledger: Ledger) -> None:
     assert BLIND not in result.output
 
 
+@pytest.mark.requirement("history-append-only.verify")
 def test_a_tail_that_was_cut_is_found_by_the_noted_head_and_not_without(ledger: Ledger) -> None:
     head, commit = ledger.book.state.head, ledger.book.head
     git(ledger.directory, "update-ref", IDENTITY.ref, f"{commit}~2")
@@ -71,6 +72,7 @@ def test_a_tail_that_was_cut_is_found_by_the_noted_head_and_not_without(ledger: 
         assert "NOT whole: 5 records, 2 seals" in result.output
 
 
+@pytest.mark.requirement("history-append-only.verify")
 def test_a_tail_that_was_cut_within_a_flush_is_found_at_once(ledger: Ledger) -> None:
     git(ledger.directory, "update-ref", IDENTITY.ref, f"{ledger.book.head}~1")
     result = run(ledger)
@@ -90,6 +92,7 @@ def record_path_of(ledger: Ledger) -> str:
     return next(path for path in listed.splitlines() if path.startswith("records/"))
 
 
+@pytest.mark.requirement("history-append-only.verify")
 @pytest.mark.parametrize(
     ("content", "letter"),
     [pytest.param(b"{}", "M", id="changed"), pytest.param(None, "D", id="deleted")],
@@ -104,6 +107,7 @@ def test_a_later_commit_that_touches_a_record_is_found(
     assert f"[not-append-only] {ledger.repository.head()}: {letter} {path}" in result.output
 
 
+@pytest.mark.requirement("history-append-only.verify")
 def test_an_empty_commit_and_a_merge_are_found(ledger: Ledger) -> None:
     start = git(ledger.directory, "rev-list", "--max-parents=0", IDENTITY.ref).strip()
     ledger.forge(Forgery([]), Forgery([("records/x", b"{}")], merges=start))
@@ -152,6 +156,7 @@ def objects_of(ledger: Ledger) -> Path:
     return ledger.directory / "objects"
 
 
+@pytest.mark.requirement("history-append-only.verify")
 @pytest.mark.parametrize("harm", ["is gone", "is garbled", "says something else"])
 def test_damage_below_the_history_is_found(ledger: Ledger, harm: str) -> None:
     blob = git(ledger.directory, "rev-parse", f"{IDENTITY.ref}:{record_path_of(ledger)}").strip()
@@ -256,6 +261,7 @@ def head_of(ledger: Ledger, *, public_key: str | None = None) -> KeptHead:
     return KeptHead(IDENTITY.ref, state.seq, state.head, ledger.book.head, key)
 
 
+@pytest.mark.requirement("history-append-only.verify")
 @pytest.mark.usefixtures("kept_head")
 def test_the_clusters_head_shows_a_cut_tail(ledger: Ledger, control_plane: ControlPlane) -> None:
     options = ("--kubeconfig", str(control_plane.admin_kubeconfig))

@@ -89,6 +89,7 @@ def test_an_empty_remote_and_an_empty_ledger_agree(pair: Pair) -> None:
     assert pair.remote.push() == NO_COMMIT
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
 def test_when_another_leader_pushed_his_flush_stands_and_ours_is_kept_aside(
     pair: Pair, second: Pair
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_leader_that_only_lags_goes_forward(pair: Pair, second: Pair) -> None:
     assert git(pair.ledger.directory, "for-each-ref", "refs/governor/abandoned") == ""
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
 @pytest.mark.parametrize("to", ["an earlier commit", "nothing", "another history"])
 def test_a_remote_that_was_rewritten_is_refused(pair: Pair, tmp_path: Path, to: str) -> None:
     first = pair.ledger.fill([1]).book.head
@@ -143,6 +145,7 @@ def test_a_remote_that_was_rewritten_is_refused(pair: Pair, tmp_path: Path, to: 
     assert pair.remote.push() == pair.ledger.book.head, "restored, it is pushed to again"
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
 def test_a_remote_that_always_had_another_history_is_refused(pair: Pair, tmp_path: Path) -> None:
     other = Ledger(tmp_path / "other.git").fill([3], start=9)
     git(pair.there, "fetch", "-q", str(other.directory), f"{IDENTITY.ref}:{IDENTITY.ref}")

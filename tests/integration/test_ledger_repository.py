@@ -126,6 +126,7 @@ def test_nothing_of_the_users_settings_takes_part(
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
 def test_of_two_leaders_one_commits_and_the_other_must_look_again(ledger: Ledger) -> None:
     head = ledger.fill([1]).book.head
     other = Ledger(ledger.directory)
@@ -141,6 +142,7 @@ def test_of_two_leaders_one_commits_and_the_other_must_look_again(ledger: Ledger
     assert flush_refs(ledger) == ""
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
 def test_of_two_first_flushes_one_is_the_start(ledger: Ledger) -> None:
     other = Ledger(ledger.directory)
     ledger.fill([1])
@@ -149,6 +151,7 @@ def test_of_two_first_flushes_one_is_the_start(ledger: Ledger) -> None:
     assert findings(ledger) == []
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
 def test_a_head_that_is_gone_is_not_taken_for_the_old_one(ledger: Ledger) -> None:
     ledger.fill([1])
     plain_git(ledger.directory, "update-ref", "-d", IDENTITY.ref)
@@ -326,6 +329,7 @@ while True:
 """
 
 
+@pytest.mark.requirement("record-before-effect.committed-once")
 def test_killed_at_any_moment_it_has_every_flush_that_was_told_and_no_half_one(
     ledger: Ledger, repository: Path
 ) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -20,6 +21,7 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 
 from controller.accounts.entries import Attempt, Entry, EntryKey, Outcome
@@ -343,10 +345,14 @@ class Committing(RuleBasedStateMachine):
         assert self.world.findings() == []
 
 
-TestCommitting = Committing.TestCase
-TestCommitting.settings = settings(
-    max_examples=25,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@pytest.mark.requirement("record-before-effect.committed-once")
+def test_whatever_happens_each_write_denial_and_attempt_has_one_record() -> None:
+    run_state_machine_as_test(
+        Committing,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

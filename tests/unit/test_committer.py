@@ -147,6 +147,7 @@ def test_a_body_that_nobody_reserved_states_the_attempt_only(world: World) -> No
     assert world.outboxes.rows == {}
 
 
+@pytest.mark.requirement("record-before-effect.committed-once")
 def test_a_body_whose_entry_the_watch_has_not_seen_is_no_lone_attempt(world: World) -> None:
     entry = world.grant(1)
     world.clock.now += 2 * LATE_MS
@@ -213,6 +214,7 @@ def test_a_reason_is_joined_by_its_change_and_kept_until_no_write_can_come(world
     assert world.outboxes.rows == {}
 
 
+@pytest.mark.requirement("record-before-effect.committed-once")
 def test_a_second_leader_knows_what_the_first_committed(world: World) -> None:
     keys = persisted(world, 1, 2)
     world.denial(3)
@@ -273,6 +275,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.requirement("record-before-effect.committed-once")
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_crash_at_any_step_loses_nothing_and_records_nothing_twice(
@@ -304,6 +307,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.requirement("record-before-effect.committed-once")
 @pytest.mark.parametrize(("step", "fault"), FAULTS)
 def test_a_fault_acknowledges_nothing_and_the_next_round_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str, fault: Exception
@@ -341,6 +345,7 @@ def test_while_it_cannot_commit_it_says_since_when(
     assert leader.lag == 0.0
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
 def test_of_two_leaders_none_records_twice(world: World) -> None:
     first, second = world.leader(), world.leader()
     rounds(first)
@@ -363,6 +368,7 @@ def test_of_two_leaders_none_records_twice(world: World) -> None:
     assert world.findings() == []
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
 def test_a_repository_that_lost_its_end_is_not_continued(world: World) -> None:
     persisted(world, 1)
     rounds(world.leader())
@@ -492,6 +498,7 @@ def remote(world: World, tmp_path: Path) -> Path:
     return there
 
 
+@pytest.mark.requirement("record-before-effect.committed-once")
 def test_with_a_remote_nothing_is_let_go_before_it_has_it(world: World, remote: Path) -> None:
     leader = world.leader()
     persisted(world, 1)
@@ -517,6 +524,7 @@ def test_with_a_remote_nothing_is_let_go_before_it_has_it(world: World, remote: 
     assert world.heads.kept.seq == 2
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
 @pytest.mark.usefixtures("remote")
 def test_two_leaders_on_two_hosts_record_once(world: World, tmp_path: Path) -> None:
     first, second = world.leader(), world.leader(tmp_path / "second.git")

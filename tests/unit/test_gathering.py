@@ -67,6 +67,7 @@ KEY = entry_identity(str(ENTRY.key))
 ATTEMPT = attempt_identity(ENTRY.attempt)
 
 
+@pytest.mark.requirement("record-before-effect.committed-once")
 @pytest.mark.parametrize(
     ("entries", "rows", "recorded", "after", "items", "suspects"),
     [
@@ -118,6 +119,7 @@ def test_every_outcome_is_recorded(outcome: Outcome) -> None:
     assert due([an_entry(1, outcome=outcome)], by_attempt(a_row(1))) == ([1], [])
 
 
+@pytest.mark.requirement("record-before-effect.committed-once")
 @pytest.mark.parametrize(
     ("entries", "rows", "recorded", "after", "gone"),
     [

@@ -103,6 +103,7 @@ def test_a_chain_goes_on_from_its_seal() -> None:
     assert state == ChainState(3, SEAL.head, digest_of(content), NOON, {"replica-a": 7})
 
 
+@pytest.mark.requirement("history-append-only.verify")
 @pytest.mark.parametrize(
     "field", ["from", "to", "count", "head", "prev", "at", "publicKey", "signature", "ledger"]
 )

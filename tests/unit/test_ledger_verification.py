@@ -241,6 +241,7 @@ TOUCHES = (
 )
 
 
+@pytest.mark.requirement("history-append-only.verify")
 @pytest.mark.parametrize("touch", [pytest.param(touch, id=touch.id) for touch in TOUCHES])
 def test_what_was_touched_is_found(history: History, touch: Touch) -> None:
     assert touch.found in codes(touch.change(history))
@@ -257,10 +258,12 @@ def appended(history: History, record: dict[str, object], *, seq: int = 7) -> Hi
     return (*history, HistoryStep("fe" * 20, parents, at, message, (change,), content))
 
 
+@pytest.mark.requirement("history-append-only.verify")
 def test_records_that_no_seal_covers_are_found(history: History) -> None:
     assert codes(appended(history, {**a_record(7)})) == [Code.UNSEALED_TAIL]
 
 
+@pytest.mark.requirement("history-append-only.verify")
 @pytest.mark.parametrize(
     "record",
     [
@@ -300,6 +303,7 @@ def test_a_ledger_that_has_the_known_head_is_whole(
     assert verified(history, head_after(history, seal, record)) == []
 
 
+@pytest.mark.requirement("history-append-only.verify")
 def test_whole_flushes_cut_off_are_found_by_the_known_head(history: History) -> None:
     cut = history[:6]
     assert verified(cut) == [], "it looks complete: that is why a head is kept elsewhere"
@@ -308,6 +312,7 @@ def test_whole_flushes_cut_off_are_found_by_the_known_head(history: History) -> 
     assert "record 6" in found[0].detail
 
 
+@pytest.mark.requirement("history-append-only.verify")
 def test_a_ledger_written_anew_is_found_by_the_known_head(history: History, tmp_path: Path) -> None:
     other = Ledger(tmp_path / "other.git", seed=OTHER_SEED).fill([3, 1, 4], start=11)
     steps = list(other.repository.steps(other.book.head))
