@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 from controller import manager
 from controller.cli.check import check
+from controller.cli.log import log
+from controller.cli.show import show
 from controller.cli.suspend import resume, suspend
 from controller.cli.verify import verify
 from controller.clients.certificates import CertificateError
@@ -34,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (check, suspend, resume, verify):
+for command in (check, log, show, verify, suspend, resume):
     app.command()(command)
 
 CANNOT_START = (

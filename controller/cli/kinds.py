@@ -16,7 +16,7 @@ import orjson
 
 from controller.apis.json import Json
 from controller.cli.manifests import Manifest, ManifestError
-from controller.clients.kube.resources import GOVERNANCES, MANDATES, Resource
+from controller.clients.kube.resources import ACCOUNTS, GOVERNANCES, MANDATES, Resource
 
 _TABLE = Path(__file__).with_name("kinds.json")
 NEVER_STORED = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
@@ -91,7 +91,8 @@ def builtin_kinds() -> tuple[Kind, ...]:
 
 def own_kinds() -> tuple[Kind, ...]:
     """Governor's."""
-    return tuple(Kind(resource, has_status=True) for resource in (MANDATES, GOVERNANCES))
+    with_status = (Kind(resource, has_status=True) for resource in (MANDATES, GOVERNANCES))
+    return (*with_status, Kind(ACCOUNTS, has_status=False))
 
 
 def kinds_of_crds(manifests: Iterable[Manifest]) -> tuple[Kind, ...]:
