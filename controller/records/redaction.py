@@ -9,10 +9,10 @@ only stamps and content digests are taken from the original.
 import base64
 import binascii
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 
 import orjson
 
@@ -37,7 +37,6 @@ _MIN_TELLING: Final = 8
 """Characters of a value from which its occurrence within an annotation is no coincidence."""
 
 _SECRET_FIELDS: Final[tuple[FieldPath, ...]] = (("data",), ("stringData",))
-_Mark: TypeAlias = Callable[[Json], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +60,18 @@ def redact(request: AdmissionRequest, *, governance: Governance, key: bytes) -> 
     if not fields:
         return Redacted(request)
 
-    def mark(value: Json) -> str:
-        return mark_of(value, key=key)
-
-    obj, in_obj = _redact_object(request.obj, fields, mark)
-    old, in_old = _redact_object(request.old, fields, mark)
-    if not in_obj and not in_old:
+    marks = _Marks(key)
+    obj, old = _Marker(marks, request.obj), _Marker(marks, request.old)
+    for marker in (obj, old):
+        marker.replace_fields(fields)
+    # What either object holds may be repeated in the other: of both, before any copy.
+    for marker in (obj, old):
+        marker.replace_copies()
+    paths = dict.fromkeys((*obj.paths, *old.paths))
+    if not paths:
         return Redacted(request)
-    paths = dict.fromkeys((*in_obj, *in_old))
-    return Redacted(replace(request, obj=obj, old=old), tuple(map(_path_text, paths)))
+    redacted = replace(request, obj=obj.redacted, old=old.redacted)
+    return Redacted(redacted, tuple(map(_path_text, paths)))
 
 
 def mark_of(value: Json, *, key: bytes) -> str:
@@ -94,26 +96,41 @@ def _confidential_fields(target: Target, governance: Governance) -> tuple[FieldP
     return (*_SECRET_FIELDS, *listed) if is_secret else listed
 
 
-def _redact_object(
-    obj: Mapping[str, Json] | None, fields: Iterable[FieldPath], mark: _Mark
-) -> tuple[Mapping[str, Json] | None, tuple[FieldPath, ...]]:
-    """The object with marks, and where they are."""
-    if obj is None:
-        return None, ()
-    marker = _Marker(mark)
-    redacted: Json = {**obj}
-    for field in fields:
-        redacted = marker.replace_at(redacted, field)
-    return marker.replace_copies(cast("dict[str, Json]", redacted)), tuple(marker.paths)
+class _Marks:
+    """The marks of one request, each made once."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        # `1` and `true` are one key to Python.
+        self._marks: dict[tuple[type, Json], str] = {}
+
+    def of(self, value: Json) -> str:
+        identity = (type(value), value)
+        if identity not in self._marks:
+            self._marks[identity] = mark_of(value, key=self._key)
+        return self._marks[identity]
+
+    def spellings(self) -> list[str]:
+        """How the marked texts may be repeated elsewhere."""
+        return [text for _, value in self._marks for text in _spellings(value)]
 
 
 class _Marker:
-    """Replaces values in one object, and keeps where and what they were."""
+    """Replaces values in one object, and keeps where they were."""
 
-    def __init__(self, mark: _Mark) -> None:
-        self._mark = mark
-        self._marks: dict[tuple[type, Json], str] = {}
+    def __init__(self, marks: _Marks, obj: Mapping[str, Json] | None) -> None:
+        self.redacted = obj
         self.paths: dict[FieldPath, None] = {}
+        self._marks = marks
+
+    def replace_fields(self, fields: Iterable[FieldPath]) -> None:
+        """Mark what the fields lead to."""
+        if self.redacted is None:
+            return
+        redacted: Json = {**self.redacted}
+        for field in fields:
+            redacted = self.replace_at(redacted, field)
+        self.redacted = cast("dict[str, Json]", redacted)
 
     def replace_at(self, value: Json, field: FieldPath, *, at: FieldPath = ()) -> Json:
         """The value with marks wherever the field leads to, or the same one if nowhere."""
@@ -132,15 +149,15 @@ class _Marker:
             for index, item in enumerate(value)
         ]
 
-    def replace_copies(self, obj: dict[str, Json]) -> dict[str, Json]:
+    def replace_copies(self) -> None:
         """Mark what repeats the marked values: some annotations, and the names of set members."""
-        metadata = obj.get("metadata")
+        metadata = (self.redacted or {}).get("metadata")
         if not isinstance(metadata, dict):
-            return obj
+            return
         found = self._without_copies(metadata)
         if any(isinstance(segment, int) for path in self.paths for segment in path):
             found = _without_owned_values(found)
-        return obj if found is metadata else {**obj, "metadata": found}
+        self.redacted = {**(self.redacted or {}), "metadata": found}
 
     def _replace(self, value: Json, at: FieldPath) -> Json:
         """Leaf by leaf: which keys and how many items there are stays to be judged."""
@@ -151,17 +168,13 @@ class _Marker:
         if value is None or at in self.paths:
             return value
         self.paths[at] = None
-        # `1` and `true` are one key to Python.
-        identity = (type(value), value)
-        if identity not in self._marks:
-            self._marks[identity] = self._mark(value)
-        return self._marks[identity]
+        return self._marks.of(value)
 
     def _without_copies(self, metadata: dict[str, Json]) -> dict[str, Json]:
         annotations = metadata.get("annotations")
         if not isinstance(annotations, dict) or not annotations.keys() - {CHANGE}:
             return metadata
-        texts = [text for _, value in self._marks for text in _spellings(value)]
+        texts = self._marks.spellings()
         marked = {
             name: self._replace(value, ("metadata", "annotations", name))
             for name, value in annotations.items()

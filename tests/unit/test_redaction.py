@@ -88,6 +88,16 @@ def test_a_decoded_value_in_a_note_is_no_value_left() -> None:
     assert "correct horse" not in text_of(redacted(a_request(target=SECRETS, obj=obj)))
 
 
+@pytest.mark.requirement("record-before-effect.secrets-unseen")
+def test_a_value_that_moves_from_the_data_into_a_note_is_marked_there() -> None:
+    old, new = a_secret(data={"p": VALUE}), annotated(a_secret(), note="it was correct horse")
+
+    found = redacted(a_request(Operation.UPDATE, target=SECRETS, old=old, obj=new))
+
+    assert "correct horse" not in text_of(found)
+    assert found.paths == ("metadata.annotations.note", "data.p")
+
+
 def test_a_value_of_any_script_is_marked() -> None:
     obj = a_secret(stringData={"p": "pässwörter-überall"})
 
