@@ -142,7 +142,7 @@ def _failure(status: int, content: bytes, name: str) -> str:
         answer: object = orjson.loads(content)
     except orjson.JSONDecodeError:
         answer = None
-    message = content.decode(errors="replace")
+    message = content.decode(errors="replace").strip()
     if isinstance(answer, dict):
         message = str(cast("dict[str, object]", answer).get("message"))
     return f"HTTP {status}: {message.replace(name, 'NAME')[:_LONGEST_MESSAGE]}"
