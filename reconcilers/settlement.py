@@ -163,8 +163,15 @@ class Settlement:
         ports.accounts.subscribe(self._on_account)
         ports.mandates.subscribe(lambda change: self.wake(change.key.name))
 
+    def release(self) -> None:
+        """Look soon at every account that holds entries whose records are committed by now."""
+        committed = self._ports.ledger.committed()
+        for agent, stored in self._ports.accounts.all().items():
+            if any(entry.key in committed for entry in stored.account.pending):
+                self.wake(agent)
+
     def wake(self, agent: str) -> None:
-        """Look at an account soon: its records are committed, or something was seen."""
+        """Look at an account soon."""
         if agent in self._soon:
             return
         self._soon.add(agent)

@@ -196,7 +196,7 @@ async def test_each_write_gets_the_outcome_that_it_had_while_two_settle(
         assert one.told + other.told > 0
         for settler in (one, other):
             settler.committed |= {entry.key for entry in entries}
-            settler.settlement.wake(agent.name)
+            settler.settlement.release()
         await until(lambda: has_pending(agent, 0), "the committed entries are gone")
 
 
@@ -334,7 +334,7 @@ async def test_the_account_of_a_deleted_mandate_is_closed_and_goes_once_nothing_
         assert await has_pending(agent, 1)
         for settler in settlers:
             settler.committed.add(created.key)
-            settler.settlement.wake(agent.name)
+            settler.settlement.release()
         await until(lambda: is_gone(agent), "the account is gone")
         # And a new mandate of that name gets a new one.
         account = await governed(agent)

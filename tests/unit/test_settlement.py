@@ -226,8 +226,11 @@ async def test_an_event_about_an_open_entry_settles_it_and_the_committer_is_told
         bench.look()
         await bench.idle()
         assert bench.told == 1
+        bench.settlement.release()
+        await bench.idle()
+        assert bench.store.swaps == 1
         bench.committed = {a_create().key}
-        bench.look()
+        bench.settlement.release()
         await until(lambda: bench.account.pending == ())
         assert bench.told == 1
 
