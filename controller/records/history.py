@@ -20,6 +20,8 @@ class FileChange:
     mode: str
     """The new mode, `100644`."""
     path: str
+    blob: str = ""
+    """Git's id of the new content."""
 
 
 @dataclass(frozen=True, slots=True)
