@@ -175,7 +175,8 @@ def latest(log: tuple[Event, ...], key: int) -> int:
     return next((i for i in range(len(log) - 1, -1, -1) if log[i].key == key), -1)
 
 
-def _base_event(key: int, ask: int, owned: bool, *, uid: str) -> Event:  # noqa: FBT001 -- unpacked from `Scenario.base`
+def _base_event(spec: tuple[int, int, bool], *, uid: str) -> Event:
+    key, ask, owned = spec
     return Event(
         key=key,
         is_deleted=False,
@@ -189,7 +190,7 @@ def _base_event(key: int, ask: int, owned: bool, *, uid: str) -> Event:  # noqa:
 
 def start(scenario: Scenario) -> World:
     """Everything that exists was counted, and every settler has seen it."""
-    log = tuple(_base_event(*spec, uid=f"base-{i}") for i, spec in enumerate(scenario.base))
+    log = tuple(_base_event(spec, uid=f"base-{i}") for i, spec in enumerate(scenario.base))
     seen = tuple(head_of(scenario, log, kind) for kind in scenario.watched)
     account = Account(
         agent=AGENT,

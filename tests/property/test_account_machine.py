@@ -7,7 +7,12 @@ shortest trace; larger ones are walked at random by Hypothesis, which shrinks it
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 
 from controller.accounts.entries import Action
 from tests.account_invariants import check_end, check_move, check_world, explore
@@ -116,5 +121,7 @@ class Cluster(RuleBasedStateMachine):
         ]
 
 
-TestCluster = pytest.mark.requirement("never-oversold.protocol")(Cluster.TestCase)
-TestCluster.settings = settings(max_examples=100, stateful_step_count=50)
+@pytest.mark.requirement("never-oversold.protocol")
+def test_no_history_of_a_larger_cluster_breaks_an_invariant() -> None:
+    steps = settings(max_examples=100, stateful_step_count=50)
+    run_state_machine_as_test(Cluster, settings=steps)
