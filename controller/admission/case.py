@@ -14,11 +14,12 @@ from controller.admission.review import metadata_text
 from controller.agents.identify import Agent, identify
 from controller.agents.registry import Registry
 from controller.apis.mandates import Enforcement
-from controller.apis.requests import AdmissionRequest
+from controller.apis.requests import AdmissionRequest, Operation
 from controller.records.body import Judged, Verdict, write_body
 from controller.records.content import content_digest, traced_digest
 from controller.records.redaction import Redacted, redact
 from controller.records.stamps import MissingStamp, Traced, trace_of
+from controller.records.versions import number_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -29,6 +30,8 @@ _BOUND_TO_VERSION = frozenset({Action.UPDATE, Action.DELETE, Action.VALUE})
 _UNRECORDED = frozenset(
     {("", "events"), ("events.k8s.io", "events"), ("coordination.k8s.io", "leases")}
 )
+_GENERATED_LETTERS = 5
+"""That the API server appends to a `generateName`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +153,27 @@ def _verdict(outcome: Granted | Denied) -> Verdict:
 
 
 def fold_of(case: Case, denied: Denied) -> str:
-    """What repeats of one denial have in common, as one digest."""
+    """What repeats of one denial have in common, as one digest: who asked what, and why not."""
     request = case.request
     parts = (
         denied.mandate,
+        request.user.username,
         request.operation.value,
         request.target.group,
         request.target.path,
         request.namespace,
-        request.name,
-        *sorted({denial.code for denial in denied.denials}),
+        _asked_name(request),
+        *sorted({f"{one.code} {one.field} {one.asked}" for one in denied.denials}),
     )
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+def _asked_name(request: AdmissionRequest) -> str:
+    """As the agent asked for it: one that was generated is another in each repeat."""
+    base = metadata_text(request.obj, "generateName")
+    is_create = request.operation is Operation.CREATE
+    is_generated = bool(base) and len(request.name) == len(base) + _GENERATED_LETTERS
+    return base if is_create and is_generated and request.name.startswith(base) else request.name
 
 
 def _traced(request: AdmissionRequest, *, key: bytes) -> Traced | MissingStamp:
@@ -177,8 +189,7 @@ def _subject(request: AdmissionRequest) -> tuple[str, int]:
     """Uid and resource version of the object that is written to; of a create the version is 0."""
     held = request.old if request.old is not None else request.obj
     uid = metadata_text(held, "uid")
-    version = metadata_text(request.old, "resourceVersion")
-    return uid, int(version) if version.isdecimal() else 0
+    return uid, number_of(metadata_text(request.old, "resourceVersion"))
 
 
 def _own_namespace(username: str) -> str | None:
