@@ -70,7 +70,13 @@ def log(
 ) -> None:
     """Tell what agents did, newest first."""
     try:
-        filters = read_filters(agent, object_name, outcome, since, now=datetime.now(UTC))
+        filters = read_filters(
+            agent=agent,
+            object_name=object_name,
+            outcome=outcome,
+            since=since,
+            now=datetime.now(UTC),
+        )
         found = [*find_records(ledger, filters.match, limit=number)]
     except LedgerReadError as error:
         typer.echo(plain(f"governor log: {error}"), err=True)
@@ -79,11 +85,11 @@ def log(
 
 
 def read_filters(
-    agent: str | None,
-    object_name: str | None,
-    outcome: str | None,
-    since: str | None,
     *,
+    agent: str | None = None,
+    object_name: str | None = None,
+    outcome: str | None = None,
+    since: str | None = None,
     now: datetime,
 ) -> Filters:
     """What the options ask for.

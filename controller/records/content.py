@@ -42,11 +42,19 @@ def content_digest(obj: Mapping[str, Json], *, key: bytes) -> str:
         }
     try:
         written = orjson.dumps(kept, option=_SORTED)
-        if b"[]" in written or b"null" in written:
+        if _holds_nothing(written):
             written = orjson.dumps(_without_nothing(kept), option=_SORTED)
     except TypeError:  # too deep to be written
         return ""
     return hashlib.blake2b(written, key=key, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _holds_nothing(written: bytes) -> bool:
+    """Whether a field is null or an empty list; in a text (`last-applied`) the quote is escaped."""
+    return any(
+        written.count(b'":' + nothing) > written.count(b'\\":' + nothing)
+        for nothing in (b"null", b"[]")
+    )
 
 
 def _without_nothing(value: Json) -> Json:

@@ -154,7 +154,7 @@ def test_since_when_is_told_by_the_changes_ids(ledger: Ledger) -> None:
     ],
 )
 def test_a_time_is_written_as_length_or_moment(since: str, expected: datetime) -> None:
-    assert read_filters(None, None, None, since, now=NOW) == Filters(since=expected)
+    assert read_filters(since=since, now=NOW) == Filters(since=expected)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,17 @@ def test_a_digest_is_keyed_and_short() -> None:
     assert int(DIGEST, 16) >= 0
 
 
+def test_null_in_a_text_hides_no_null_in_a_field() -> None:
+    text: Json = '{"a":null,"b":[]}'
+    one: dict[str, Json] = {"text": text, "spec": {"c": 1, "d": None, "e": [], "f": [[]]}}
+    other: dict[str, Json] = {"text": text, "spec": {"c": 1, "f": [[]]}}
+
+    assert content_digest(one, key=CONTENT_KEY) == content_digest(other, key=CONTENT_KEY)
+    assert content_digest({"text": "{}"}, key=CONTENT_KEY) != content_digest(
+        {"text": text}, key=CONTENT_KEY
+    )
+
+
 @pytest.mark.parametrize("metadata", [None, [], "text", 7])
 def test_an_object_of_any_shape_has_a_digest(metadata: Json) -> None:
     assert content_digest({"metadata": metadata}, key=CONTENT_KEY)
