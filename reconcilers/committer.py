@@ -184,7 +184,8 @@ class Committer:
         return 0.0 if self._oldest is None else max(0.0, (self._clock_ms() - self._oldest) / 1000)
 
     async def run(self) -> NoReturn:
-        """Run until cancelled. The feed of accounts is run by someone else, and synced."""
+        """Run until cancelled, once per term. The feed of accounts is run by someone else."""
+        self._is_read = False  # between two terms of ours another leader may have committed
         while True:
             self._woken.clear()
             try:

@@ -101,9 +101,12 @@ class Inbox:
             OutboxError: for a reason that will pass.
         """
         try:
-            return self._outboxes.find(attempt)
+            row = self._outboxes.find(attempt)
         except OutboxDamagedError:
             return None
+        if row is None and attempt.replica in self._outboxes.replicas():
+            self._rows.pop(attempt, None)  # acknowledged by another leader, who has recorded it
+        return row
 
     def acknowledge(self, attempts: Sequence[Attempt]) -> None:
         """Forget these rows, here and in their outboxes.

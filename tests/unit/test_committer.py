@@ -368,6 +368,37 @@ def test_of_two_leaders_none_records_twice(world: World) -> None:
     assert world.findings() == []
 
 
+def test_what_another_leader_let_go_of_is_not_waited_for(world: World) -> None:
+    first, second = world.leader(), world.leader()
+    rounds(first)
+    attempt = world.denial(1)
+    repeats = world.repeats(attempt, count=2, until=world.clock.now + 60_000, body=a_body(2))
+    rounds(first)
+    rounds(second)
+    world.clock.now += 60_000
+    rounds(second)
+    assert repeats in world.outboxes.acknowledged
+    assert rounds(first), "it still takes them for waiting"
+    assert not rounds(first)
+    assert (first.lag, first.missing()) == (0.0, ())
+
+
+async def test_each_term_begins_with_what_the_ledger_says(world: World) -> None:
+    first = world.leader()
+    await first.round()
+    keys = persisted(world, 1)
+    await world.leader().round()
+    told = asyncio.Event()
+    first.subscribe(told.set)
+    task = asyncio.create_task(first.run())
+    async with asyncio.timeout(20):
+        await told.wait()
+    assert set(first.ledgered()) == set(keys)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 @pytest.mark.requirement("history-append-only.one-writer")
 def test_a_repository_that_lost_its_end_is_not_continued(world: World) -> None:
     persisted(world, 1)
