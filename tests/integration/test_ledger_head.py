@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytest
 
@@ -13,11 +13,13 @@ from controller.clients.kube.accounts import AccountGarbledError
 from controller.clients.kube.client import KubeClient, Page
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.errors import ConflictError
+from controller.clients.kube.informer import ListsAndWatches
 from controller.clients.kube.ledgerhead import HeadStore, KeptHead, KeptHeadUnreadableError
 from controller.clients.kube.resources import Resource
+from controller.clients.kube.transport import Query
+from controller.feeds.accounts import pending_keys
 from native.controlplane import ControlPlane
 from reconcilers.committer import KeepsHead
-from reconcilers.pending import read_pending
 from tests.fakes.ledger_ports import FakeHeads
 from tests.ledgers import IDENTITY, an_entry
 
@@ -123,11 +125,23 @@ class Pages:
         self._pages = [*pages]
 
     async def list_page(
-        self, resource: Resource, *, limit: int = 500, continue_token: str = ""
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        limit: int = 500,
+        continue_token: str = "",
+        selectors: Query = (),
     ) -> Page:
         """The page after that one."""
-        assert (resource.plural, limit) == ("accounts", 500)
+        assert (resource.plural, namespace, selectors) == ("accounts", "", ())
+        assert limit > 0
         return self._pages[int(continue_token or 0)]
+
+
+def listing(*pages: Page) -> ListsAndWatches:
+    """A client that gives these pages."""
+    return cast("ListsAndWatches", Pages(*pages))
 
 
 def a_page(*accounts: Account, then: str = "") -> Page:
@@ -139,11 +153,11 @@ async def test_what_is_pending_is_read_from_every_page() -> None:
     fence = Fence("uid", 1, suspended=False)
     one = Account("one", fence, pending=(an_entry(1), an_entry(2, outcome=None)))
     two = Account("two", fence, pending=(an_entry(3),))
-    found = await read_pending(Pages(a_page(one, then="1"), a_page(two)))
+    found = await pending_keys(listing(a_page(one, then="1"), a_page(two)))
     assert found == {str(an_entry(number).key) for number in (1, 2, 3)}
 
 
 async def test_an_account_that_cannot_be_read_may_hold_anything() -> None:
     page = Page(({"metadata": {"name": "one"}, "status": {"pending": ["nonsense"]}},), "9", "")
     with pytest.raises(AccountGarbledError, match="cannot be read"):
-        await read_pending(Pages(page))
+        await pending_keys(listing(page))
