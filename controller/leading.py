@@ -67,7 +67,7 @@ class Leader:
             tasks.create_task(self._settlement.run(), name="settlement")
             if self._committer is None:
                 self._committer = await self._build_committer()
-                self._committer.subscribe(self._wake_all)
+                self._committer.subscribe(self._settlement.release)
             await self._accounts.wait_synced()
             tasks.create_task(self._committer.run(), name="committer")
 
@@ -77,10 +77,6 @@ class Leader:
     def _on_outcomes(self) -> None:
         if self._committer is not None:
             self._committer.wake()
-
-    def _wake_all(self) -> None:
-        for agent in self._accounts.all():
-            self._settlement.wake(agent)
 
     def _build_settlement(self) -> Settlement:
         discovery = Discovery(self._client)

@@ -76,10 +76,10 @@ def _denial(granted: Granted, tried: Suspended | Exhausted | AlreadySettled) -> 
         case Suspended():
             return refuse_suspended(granted.mandate or "")
         case AlreadySettled(entry):
+            was = f"settled as {entry.outcome}" if entry.outcome else "taken by another write"
             return Denial(
                 Code.ATTEMPT_OVER,
-                f"this attempt was settled as {entry.outcome} before its answer arrived; "
-                "send the write again",
+                f"this attempt was {was} before its answer arrived; send the write again",
                 rule="A settled attempt takes no effect",
                 retry=True,
             )
