@@ -6,7 +6,7 @@ Of `test` the API server's library also passes null for a key that is not there.
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 
 class PatchFailedError(AssertionError):
@@ -31,7 +31,7 @@ def _parts(pointer: str) -> list[str]:
 
 
 def _key(place: Any, part: str, operation: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(place, list) and part.isdigit() and int(part) < len(place):
+    if isinstance(place, list) and part.isdigit() and int(part) < len(cast("list[Any]", place)):
         return int(part)
     if isinstance(place, dict) and part in place:
         return part
@@ -40,7 +40,7 @@ def _key(place: Any, part: str, operation: Mapping[str, Any]) -> Any:  # noqa: A
 
 def _apply_at(place: Any, last: str, operation: Mapping[str, Any]) -> None:  # noqa: ANN401 - JSON
     if operation["op"] == "test" and operation["value"] is None and isinstance(place, dict):
-        if place.get(last) is not None:
+        if cast("dict[str, Any]", place).get(last) is not None:
             raise PatchFailedError(f"{operation}: is {place[last]!r}")
         return
     if operation["op"] == "add" and isinstance(place, dict):
