@@ -31,9 +31,10 @@ def _parts(pointer: str) -> list[str]:
 
 
 def _key(place: Any, part: str, operation: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(place, list) and part.isdigit() and int(part) < len(cast("list[Any]", place)):
+    is_list, size = isinstance(place, list), len(place)
+    if is_list and part.isdigit() and int(part) < size:
         return int(part)
-    if isinstance(place, dict) and part in place:
+    if not is_list and part in place:
         return part
     raise PatchFailedError(f"{operation}: there is no {part}")
 

@@ -13,13 +13,7 @@ from controller.apis.requests import Operation, Target
 from controller.records.body import MAX_BODY_BYTES, Verdict
 from controller.records.inverse import Inverse, InverseKind, NoInverse, inverse_of
 from controller.records.record import attempt_record, denial_record, entry_record
-from tests.builders import (
-    CONFIGMAPS,
-    SECRETS,
-    a_denial,
-    a_request,
-    an_object,
-)
+from tests.builders import CONFIGMAPS, SECRETS, a_denial, a_request, an_object
 from tests.jsonpatches import PatchFailedError, apply_patch
 from tests.recorded import (
     ATTEMPT,
