@@ -359,6 +359,7 @@ async def test_the_minute_goes_on_in_the_next_process(directory: Path) -> None:
     assert [row.count for row in rows(directory, outbox.replica)] == [1, 2]
 
 
+@pytest.mark.requirement("record-before-effect.outbox-complete")
 async def test_nothing_is_counted_in_a_row_that_was_told(outbox: Outbox, directory: Path) -> None:
     """A call that took long: its window is over for the ledger, not yet for the outbox."""
     await deny(outbox, NOON)
@@ -374,6 +375,7 @@ async def test_nothing_is_counted_in_a_row_that_was_told(outbox: Outbox, directo
 # Whose file it is
 
 
+@pytest.mark.requirement("record-before-effect.outbox-complete")
 async def test_a_file_whose_process_lives_is_not_taken_over(
     outbox: Outbox, directory: Path
 ) -> None:

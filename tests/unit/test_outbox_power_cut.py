@@ -135,6 +135,7 @@ class _WithoutSync:
         return self._database.execute(sql, parameters)
 
 
+@pytest.mark.requirement("record-before-effect.outbox-durable")
 @pytest.mark.parametrize("seed", range(30))
 def test_every_answered_append_is_there_after_a_power_cut(tmp_path: Path, seed: int) -> None:
     directory = tmp_path / "outbox"
@@ -148,6 +149,7 @@ def test_every_answered_append_is_there_after_a_power_cut(tmp_path: Path, seed: 
         assert reader.missing(outbox.replica) == ()
 
 
+@pytest.mark.requirement("record-before-effect.outbox-durable")
 def test_an_outbox_that_does_not_sync_loses_what_it_answered(tmp_path: Path) -> None:
     """Else the test above would prove nothing."""
     losses = 0

@@ -39,6 +39,7 @@ def stored(directory: Path) -> dict[Attempt, bytes]:
     }
 
 
+@pytest.mark.requirement("record-before-effect.outbox-durable")
 def test_ten_times_killed_no_answered_append_is_lost(tmp_path: Path, repository: Path) -> None:
     directory = tmp_path / "outbox"
     answered: dict[Attempt, bytes] = {}
@@ -61,6 +62,7 @@ def test_ten_times_killed_no_answered_append_is_lost(tmp_path: Path, repository:
         assert read_outboxes(directory).missing(outbox.replica) == ()
 
 
+@pytest.mark.requirement("record-before-effect.outbox-durable")
 def test_a_full_disk_is_told_and_the_outbox_recovers_by_itself(
     tmp_path: Path, repository: Path
 ) -> None:
@@ -88,6 +90,7 @@ def test_processes_that_start_at_once_have_a_file_each(tmp_path: Path, repositor
         assert len(set(replicas)) == 4
 
 
+@pytest.mark.requirement("record-before-effect.outbox-complete")
 @pytest.mark.timeout(120)
 def test_a_leader_drains_what_another_process_appends_meanwhile(
     tmp_path: Path, repository: Path

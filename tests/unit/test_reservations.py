@@ -381,6 +381,7 @@ async def test_an_account_that_was_made_anew_is_never_written_by_its_old_version
     assert isinstance(await bench.reserve(a_proposal()), Suspended)
 
 
+@pytest.mark.requirement("fail-closed.overload")
 async def test_beyond_the_bound_a_caller_is_sent_away_at_once_and_the_others_stay() -> None:
     bench = await a_bench(patience=Patience(waiting=2))
     bench.store.before_swap = gate = Gate()
