@@ -8,6 +8,7 @@ records, and agents are refused once their accounts are full. It decides nothing
 import asyncio
 import time
 from collections.abc import Collection
+from typing import NoReturn
 
 import structlog
 
@@ -35,6 +36,7 @@ from reconcilers.patience import until_answered
 from reconcilers.settlement import Ledger, Pacing, Ports, Settlement
 
 _OPEN_AGAIN_SECONDS = 5.0
+_ALARM_SECONDS = 15.0
 
 _log = structlog.get_logger("governor.manager")
 
@@ -70,6 +72,15 @@ class Leader:
                 self._committer.subscribe(self._settlement.release)
             await self._accounts.wait_synced()
             tasks.create_task(self._committer.run(), name="committer")
+            tasks.create_task(self._alarm(self._committer), name="alarm of the ledger")
+
+    async def _alarm(self, committer: Committer) -> NoReturn:
+        """Say that the ledger falls behind, for as long as it does."""
+        while True:
+            await asyncio.sleep(_ALARM_SECONDS)
+            lag, missing = committer.lag, committer.missing()
+            if missing or lag > _ALARM_SECONDS:
+                _log.error("the ledger is behind", seconds=round(lag), missing=missing)
 
     def _committed(self) -> Collection[EntryKey]:
         return () if self._committer is None else self._committer.ledgered()
