@@ -10,17 +10,19 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cpu import Cores, choose_cores
 from bench.load import Job, Load
 from bench.load_process import Helper, HelperError, running
-from bench.parts import PartsJob
+from bench.parts import Depth, PartsJob
 from bench.webhook import Server, SetupError, Stage, set_stage
-from bench.webhook_report import Measured, Report, part_costs
+from bench.webhook_report import Copied, Measured, Report, part_costs
 from bench.webhook_reviews import Case, cases
+from bench.webhook_settler import Done
 from native.controlplane import ControlPlaneError
 from native.processes import ProcessError
 from tour.governor import POLICIES
@@ -35,32 +37,70 @@ class Session:
     stage: Stage
     generator: Helper
     parts: Helper
+    settler: Helper
     seconds: float
 
     def measure(self, case: Case, connections: int) -> Measured:
         """One round of one case: Governor, its peer and the parts, close together."""
-        governor = self._load(case, self.stage.governor, connections, echoes=True)
-        peer = self._load(case, self.stage.peer, connections, echoes=False)
-        self.stage.copy.tell_tally()
-        copy = self._load(case, self.stage.copy, connections, echoes=True)
-        tally = self.stage.copy.tell_tally()
-        asking = self.parts.do(PartsJob(case.head, case.tail, connections, self.seconds / 2))
-        parts = part_costs(copy, tally, asking=float(asking))
-        return Measured(case.name, connections, governor, peer, copy, parts)
+        stage = self.stage
+        self.settler.do({})
+        pids = (*stage.governor.pids, *stage.cluster)
+        governor = self._load(case, stage.governor, connections, pids=pids)
+        settled = Done(**self.settler.do({}))
+        peer = self._load(case, stage.peer, connections, pids=stage.peer.pids, echoes=False)
+        copies = {depth: self._copy(case, connections, depth) for depth in _depths(case)}
+        asking = self._asking(case, connections) if case.is_judged else 0.0
+        return Measured(
+            case=case.name,
+            connections=connections,
+            governor=governor,
+            pending=settled.pending / max(1, settled.looks),
+            peer=peer,
+            copies=tuple(copies.values()),
+            parts=part_costs(copies, asking=asking),
+        )
 
-    def _load(self, case: Case, server: Server, connections: int, *, echoes: bool) -> Load:
+    def _copy(self, case: Case, connections: int, depth: Depth) -> Copied:
+        copy = self.stage.copy
+        copy.begin(depth)
+        load = self._load(case, copy, connections, pids=copy.pids)
+        return Copied(load, copy.tell_tally())
+
+    def _asking(self, case: Case, connections: int) -> float:
+        site = self.stage.governor.site
+        job = PartsJob(
+            certificates=str(site.certificates),
+            pieces=case.template.pieces,
+            connections=connections,
+            seconds=self.seconds / 2,
+        )
+        return float(self.parts.do(job))
+
+    def _load(
+        self,
+        case: Case,
+        server: Server,
+        connections: int,
+        *,
+        pids: tuple[int, ...],
+        echoes: bool = True,
+    ) -> Load:
         job = Job(
             port=server.port,
-            authority=str(server.authority),
-            head=case.head,
-            tail=case.tail,
-            code=case.code if echoes else None,
+            certificates=str(server.site.certificates),
+            path=case.path,
+            pieces=case.template.pieces,
+            code=case.code,
             echoes=echoes,
             connections=connections,
             seconds=self.seconds,
-            pids=server.pids,
+            pids=pids,
         )
         return Load(**self.generator.do(job))
+
+
+def _depths(case: Case) -> tuple[Depth, ...]:
+    return tuple(Depth) if case.is_reserved else (Depth.JUDGED, Depth.RECORDED)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,28 +119,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _measure(cores: Cores, *, rounds: int, seconds: float) -> list[Measured]:
     print("booting a control plane and governor webhook", flush=True)
-    with tempfile.TemporaryDirectory(prefix="governor-bench-") as name:
-        directory = Path(name)
-        with (
-            set_stage(directory, cores=cores) as stage,
-            running("bench.load", cores=cores.generator, log=directory / "load.log") as generator,
-            running(
-                "bench.parts",
-                f"--policies={POLICIES}",
-                cores=cores.server,
-                log=directory / "parts.log",
-            ) as parts,
-        ):
-            session = Session(stage, generator, parts, seconds)
-            print(f"{cores}; {_load_average()}", flush=True)
-            measured = [
-                session.measure(case, connections)
-                for _ in range(rounds)
-                for connections in CONNECTIONS
-                for case in cases()
-            ]
-            print(f"{rounds} rounds of {seconds} s each; {_load_average()}\n")
-            return measured
+    with (
+        tempfile.TemporaryDirectory(prefix="governor-bench-") as name,
+        _session(Path(name), cores=cores, seconds=seconds) as session,
+    ):
+        print(f"{cores}; {_load_average()}", flush=True)
+        measured = [
+            session.measure(case, connections)
+            for _ in range(rounds)
+            for connections in CONNECTIONS
+            for case in cases()
+        ]
+        print(f"{rounds} rounds of {seconds} s each; {_load_average()}\n")
+        return measured
+
+
+@contextmanager
+def _session(directory: Path, *, cores: Cores, seconds: float) -> Generator[Session, None, None]:
+    with ExitStack() as stack:
+        stage = stack.enter_context(set_stage(directory, cores=cores))
+        site = stage.governor.site
+
+        def start(module: str, *arguments: str, cores: frozenset[int]) -> Helper:
+            log = directory / f"{module}.log"
+            return stack.enter_context(running(module, *arguments, cores=cores, log=log))
+
+        outboxes = [f"--outbox={path}" for path in stage.outboxes]
+        settler = ("bench.webhook_settler", f"--kubeconfig={site.kubeconfig}", *outboxes)
+        certificates = f"--certificates={site.certificates}"
+        parts = ("bench.parts", f"--policies={POLICIES}", certificates)
+        yield Session(
+            stage=stage,
+            generator=start("bench.load", cores=cores.generator),
+            parts=start(*parts, cores=cores.server),
+            settler=start(*settler, cores=cores.cluster),
+            seconds=seconds,
+        )
 
 
 def _load_average() -> str:

@@ -69,6 +69,8 @@ class Cores:
 
     server: frozenset[int]
     generator: frozenset[int]
+    cluster: frozenset[int]
+    """Where the API server and its store run: never with the server, if that can be helped."""
 
     @property
     def are_apart(self) -> bool:
@@ -80,14 +82,19 @@ class Cores:
         if not self.are_apart:
             return "server and generator share the only core: latencies include the generator's"
         return (
-            f"server pinned to core {_listed(self.server)}, generator to {_listed(self.generator)}"
+            f"webhook and engine pinned to core {_listed(self.server)}, the load's generator to "
+            f"{_listed(self.generator)}, API server and etcd to {_listed(self.cluster)}"
         )
 
 
 def choose_cores(available: Collection[int]) -> Cores:
-    """Put the server on the first core and the generator on the last, where there are two."""
+    """Put the server on the first core and the generator on the last, where there are two.
+
+    The cluster gets what lies between; with two cores it is the generator's.
+    """
     first, last = min(available), max(available)
-    return Cores(frozenset({first}), frozenset({last}))
+    between = frozenset(available) - {first, last}
+    return Cores(frozenset({first}), frozenset({last}), between or frozenset({last}))
 
 
 def _listed(cores: Collection[int]) -> str:

@@ -7,12 +7,14 @@ that its CPU is not the measured one; jobs and loads are lines of JSON.
 """
 
 import asyncio
+import math
 import ssl
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from itertools import count
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 import orjson
@@ -20,9 +22,23 @@ import uvloop
 
 from bench.cpu import Used, used
 from bench.load_process import serve_lines
+from bench.webhook_reviews import MUTATE
+from bench.webhook_template import Fresh, Slot, Template
+from controller.clients.keys import read_or_make_keys
 
-WARM_UP = 40
-"""Reviews that each connection asks before it is timed."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WARM_UP = 80
+"""Reviews that are asked before it is timed, by all connections together."""
+RETRY_SECONDS = 0.05
+BACKLOG = b"LedgerBacklog"
+"""In what is answered while the agent's Account is full."""
+_HEAD = (
+    b"POST %s?timeout=5s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    b"User-Agent: kube-apiserver-admission\r\nAccept: application/json\r\n"
+    b"Content-Type: application/json\r\nContent-Length: "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +46,12 @@ class Job:
     """What to ask, how long, and whose CPU to read meanwhile."""
 
     port: int
-    authority: str
-    """The CA that signed the server's certificate: a path."""
-    head: str
-    """The review's text up to its uid; each one is sent with a uid of its own."""
-    tail: str
+    certificates: str
+    """The directory of the server's CA and of Governor's keys."""
+    path: str
+    """Whom to ask."""
+    pieces: tuple[str, ...]
+    """Of the review's template; each is sent with uids and a stamp of its own."""
     code: str | None
     """Of the expected denial; None: allowed."""
     echoes: bool
@@ -58,31 +75,48 @@ class Load:
     """The same, of all of them, by the coarse count that knows ended threads too."""
     wrong: tuple[str, ...]
     """The first few answers that were not as expected."""
+    postponed: int = 0
+    """Reviews that were to be asked again later; not among the others, but in their CPU."""
 
 
 class WrongAnswerError(Exception):
     """The server answered something else than it should; says what."""
 
 
+class PostponedError(Exception):
+    """The server asks to be asked again later."""
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What came back, over all connections."""
+
+    latencies: list[float] = field(default_factory=list[float])
+    wrong: list[str] = field(default_factory=list[str])
+    postponed: int = 0
+
+
 async def run(job: Job) -> Load:
     """Ask for as long as the job says."""
-    context = ssl.create_default_context(cafile=job.authority)
+    certificates = Path(job.certificates)
+    context = ssl.create_default_context(cafile=certificates / "ca.pem")
     connections = [await _connect(job, context) for _ in range(job.connections)]
-    uids = _uids()
+    fresh = Fresh(read_or_make_keys(certificates).stamp)
     try:
-        await _ask_all(job, connections, uids, rounds=WARM_UP)
+        await _ask_all(job, connections, fresh, rounds=math.ceil(WARM_UP / job.connections))
         before = [used(pid) for pid in job.pids]
         started = time.perf_counter()
-        latencies, wrong = await _ask_all(job, connections, uids, until=started + job.seconds)
+        answers = await _ask_all(job, connections, fresh, until=started + job.seconds)
         seconds = time.perf_counter() - started
         spent = [used(pid) - earlier for pid, earlier in zip(job.pids, before, strict=True)]
     finally:
         for connection in connections:
             connection.close()
-    return _load(latencies, wrong, seconds=seconds, spent=spent)
+    return _load(answers, seconds=seconds, spent=spent)
 
 
-def _load(latencies: list[float], wrong: list[str], *, seconds: float, spent: list[Used]) -> Load:
+def _load(answers: _Answers, *, seconds: float, spent: list[Used]) -> Load:
+    latencies = answers.latencies
     if not latencies:
         raise WrongAnswerError("no review was answered in time: give it more --seconds")
     total = len(latencies)
@@ -93,7 +127,8 @@ def _load(latencies: list[float], wrong: list[str], *, seconds: float, spent: li
         p99=quantile(latencies, 0.99) * 1e6,
         cpu=tuple(one.scheduled_ns / total / 1e3 for one in spent),
         ticked=sum(one.ticked_ns for one in spent) / total / 1e3,
-        wrong=tuple(wrong[:3]),
+        wrong=tuple(answers.wrong[:3]),
+        postponed=answers.postponed,
     )
 
 
@@ -106,55 +141,67 @@ def quantile(values: list[float], share: float) -> float:
 async def _ask_all(
     job: Job,
     connections: "list[_Connection]",
-    uids: Iterator[str],
+    fresh: Fresh,
     *,
     rounds: int | None = None,
     until: float = float("inf"),
-) -> tuple[list[float], list[str]]:
-    latencies: list[float] = []
-    wrong: list[str] = []
+) -> _Answers:
+    answers = _Answers()
+    template = Template(tuple(job.pieces))
 
     async def keep_asking(connection: _Connection) -> None:
         for asked in count():
-            sent = time.perf_counter()
-            if sent >= until or asked == rounds:
+            if time.perf_counter() >= until or asked == rounds:
                 return
-            uid = next(uids)
-            body = await connection.ask(f"{job.head}{uid}{job.tail}".encode())
-            latencies.append(time.perf_counter() - sent)
-            if problem := what_is_wrong(body, uid=uid if job.echoes else None, code=job.code):
-                wrong.append(problem)
+            values = fresh.values()
+            review = template.fill(values)
+            sent = time.perf_counter()
+            try:
+                body = await connection.ask(review)
+            except PostponedError:
+                answers.postponed += 1
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            answers.latencies.append(time.perf_counter() - sent)
+            uid = values[Slot.UID] if job.echoes else None
+            if problem := what_is_wrong(body, uid=uid, code=job.code, path=job.path):
+                answers.wrong.append(problem)
 
     async with asyncio.TaskGroup() as tasks:
         for connection in connections:
             tasks.create_task(keep_asking(connection))
-    return latencies, wrong
+    return answers
 
 
-def what_is_wrong(body: bytes, *, uid: str | None, code: str | None) -> str:
-    """Say how an answer differs from the expected verdict; empty if it does not."""
+def what_is_wrong(body: bytes, *, uid: str | None, code: str | None, path: str) -> str:
+    """Say how an answer differs from the expected verdict; empty if it does not.
+
+    Without a uid only the form is looked at: the server answers a constant.
+    """
     try:
         response: Mapping[str, Any] = orjson.loads(body)["response"]
     except (ValueError, KeyError, TypeError):
         return f"not an AdmissionReview: {body[:200]!r}"
-    if uid is not None and response.get("uid") != uid:
+    if uid is None:
+        return ""
+    if response.get("uid") != uid:
         return f"another uid than the review's: {response.get('uid')!r}"
     if response.get("allowed") is not (code is None):
         return f"allowed is {response.get('allowed')!r}, with {response.get('status')}"
     message = str(response.get("status", {}).get("message", ""))
     if code is not None and not message.startswith(f"governor: denied [{code}]"):
         return f"denied with another code than {code}: {message[:200]}"
-    return ""
-
-
-def _uids() -> Iterator[str]:
-    return (f"0a9f3c86-1b1f-4f3e-9d0e-{number:012x}" for number in count())
+    return "not stamped" if path == MUTATE and "patch" not in response else ""
 
 
 async def _connect(job: Job, context: ssl.SSLContext) -> "_Connection":
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(
-        _Connection, "127.0.0.1", job.port, ssl=context, server_hostname="127.0.0.1"
+        lambda: _Connection(job.path),
+        "127.0.0.1",
+        job.port,
+        ssl=context,
+        server_hostname="127.0.0.1",
     )
     return connection
 
@@ -162,8 +209,9 @@ async def _connect(job: Job, context: ssl.SSLContext) -> "_Connection":
 class _Connection(asyncio.Protocol):
     """One keep-alive HTTP/1.1 connection with one review in flight."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
         self._loop = asyncio.get_running_loop()
+        self._head = _HEAD % path.encode()
         self._parser = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
         self._transport: asyncio.WriteTransport | None = None
@@ -174,12 +222,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is None:
             raise WrongAnswerError("the server closed the connection")
         self._answer = self._loop.create_future()
-        head = (
-            b"POST /validate?timeout=5s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            b"User-Agent: kube-apiserver-admission\r\nAccept: application/json\r\n"
-            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        )
-        self._transport.write(head % len(body) + body)
+        self._transport.write(b"%s%d\r\n\r\n%s" % (self._head, len(body), body))
         return self._answer
 
     def close(self) -> None:
@@ -209,8 +252,10 @@ class _Connection(asyncio.Protocol):
         if self._answer is None or self._answer.done():
             return
         status = self._parser.get_status_code()
-        if status == 200:
+        if status == HTTPStatus.OK:
             self._answer.set_result(body)
+        elif status == HTTPStatus.SERVICE_UNAVAILABLE and BACKLOG in body:
+            self._answer.set_exception(PostponedError)
         else:
             self._answer.set_exception(WrongAnswerError(f"HTTP {status}: {body[:200]!r}"))
 

@@ -1,7 +1,8 @@
-"""Sets up what is measured: a control plane, a real `governor webhook`, and its peer.
+"""Sets up what is measured: a control plane, a real `governor webhook`, and its peers.
 
-Governor is started as a user starts it, with the policies that ship, and gets
-its mandate from the API server. Nothing is measured or judged here.
+Governor is started as a user starts it, with the policies that ship, and gets its
+mandate and Account from the API server, whose store and audit log are durable. Nothing
+is measured or judged here.
 """
 
 import os
@@ -10,16 +11,17 @@ import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import orjson
 
 from bench.cpu import Cores, children
 from bench.load_process import pinned
-from bench.parts import Tally
-from bench.webhook_reviews import NAMESPACE, mandate
+from bench.parts import Depth, Tally
+from bench.webhook_reviews import AGENT, NAMESPACE, mandate
 from native import build
-from native.components import Options
+from native.components import Component, Options
 from native.controlplane import ControlPlane
 from native.processes import GuardedProcess
 from tour.governor import POLICIES, Site
@@ -37,28 +39,42 @@ class SetupError(Exception):
 class Server:
     """One server under load."""
 
-    port: int
-    authority: Path
+    site: Site
     pids: tuple[int, ...]
     """Whose CPU counts; first the server, then its engine if it has one."""
-    site: Site
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.site.port
+
+    def begin(self, depth: Depth) -> None:
+        """Tell the copy how far reviews are to be taken from now on."""
+        self._ask(f"/begin/{depth}")
 
     def tell_tally(self) -> Tally:
-        """What the copy has counted since it was last asked."""
-        status, body = self.site.get("/tally")
-        if status != 200:
-            raise SetupError(f"the copy tells no tally: {status} {body}")
-        return Tally(**orjson.loads(body))
+        """What the copy has counted since then; it ends there."""
+        return Tally(**orjson.loads(self._ask("/tally")))
+
+    def _ask(self, path: str) -> str:
+        status, body = self.site.get(path)
+        if status != HTTPStatus.OK:
+            raise SetupError(f"the copy does not do {path}: {status} {body}")
+        return body
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The servers, running on the same core."""
+    """The servers, running on the same core, and the cluster that they work for."""
 
     governor: Server
     peer: Server
     copy: Server
     """The webhook's path of timed parts, with an engine of its own."""
+    cluster: tuple[int, ...]
+    """The processes of the API server and of etcd."""
+    outboxes: tuple[Path, ...]
+    """Of the webhook and of the copy."""
 
 
 @contextmanager
@@ -68,35 +84,42 @@ def set_stage(directory: Path, *, cores: Cores) -> Generator[Stage, None, None]:
     Raises:
         SetupError: something is not there, or did not come up.
     """
-    binaries = build.control_plane_binaries(os.environ)
-    if binaries is None:
-        raise SetupError("governor-kubernetes is not built: run `make setup`")
-    options = Options(components=frozenset(), unsafe_no_fsync=True)
     with ExitStack() as stack:
-        plane = stack.enter_context(
-            ControlPlane.start(directory / "cluster", binaries=binaries, options=options)
-        )
+        with pinned(cores.cluster):
+            plane = stack.enter_context(_boot(directory))
         _prepare(plane)
         site = Site.draw(plane.admin_kubeconfig, directory)
         with pinned(cores.server):
             webhook = site.start_webhook()
             stack.callback(webhook.stop, grace_seconds=5)
+            _reconcile_once(plane, site)
             _wait_until_answers(site, "/readyz", process=webhook)
             peer = _peer(stack, site)
-            copy = _peer(stack, site, "--policies", str(POLICIES))
-        pids = (webhook.pid, *children(webhook.pid))
-        governor = Server(site.port, site.certificates / "ca.pem", pids, site)
-        yield Stage(governor, peer, copy)
+            aside = directory / "outbox-of-the-copy"
+            copy = _peer(
+                stack,
+                site,
+                *("--kubeconfig", str(site.kubeconfig)),
+                *("--outbox", str(aside)),
+                *("--policies", str(POLICIES)),
+            )
+        governor = Server(site, (webhook.pid, *children(webhook.pid)))
+        cluster = (plane.pids[Component.API_SERVER], plane.pids[Component.ETCD])
+        yield Stage(governor, peer, copy, cluster, outboxes=(site.outbox, aside))
 
 
-def _peer(stack: ExitStack, site: Site, *arguments: str) -> Server:
-    aside = Site.draw(site.kubeconfig, site.directory)
-    process = _start_peer(aside, *arguments)
-    stack.callback(process.stop, grace_seconds=5)
-    _wait_until_answers(aside, "/", process=process)
-    return Server(
-        aside.port, site.certificates / "ca.pem", (process.pid, *children(process.pid)), aside
+def _boot(directory: Path) -> ControlPlane:
+    binaries = build.control_plane_binaries(os.environ)
+    if binaries is None:
+        raise SetupError("governor-kubernetes is not built: run `make setup`")
+    policy = directory / "audit-policy.yaml"
+    # Ours keeps all bodies, for the tests: with the Account in it twice, at each swap.
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n")
+    options = Options(
+        components=frozenset(),
+        extra_arguments={Component.API_SERVER: [f"--audit-policy-file={policy}"]},
     )
+    return ControlPlane.start(directory / "cluster", binaries=binaries, options=options)
 
 
 def _prepare(plane: ControlPlane) -> None:
@@ -114,9 +137,35 @@ def _prepare(plane: ControlPlane) -> None:
         plane.kubectl("apply", "--validate=strict", "-f", "-", stdin=text).require_ok()
 
 
+def _reconcile_once(plane: ControlPlane, site: Site) -> None:
+    """Let the reconciler make priority level, registration and Account, and end it.
+
+    The writes of the benchmark are never stored, and it would find no evidence of them.
+    """
+    reconcile = site.start_reconcile()
+    try:
+        ready = ("--for=condition=Ready", f"mandate/{AGENT}", f"--timeout={_READY_SECONDS:.0f}s")
+        plane.kubectl("wait", *ready, timeout_seconds=_READY_SECONDS + 5).require_ok()
+        deadline = time.monotonic() + _READY_SECONDS
+        while not plane.kubectl("get", "account", AGENT).ok:
+            reconcile.require_running()
+            if time.monotonic() > deadline:
+                raise SetupError(f"no Account after {_READY_SECONDS:.0f} s:{reconcile.tail()}")
+            time.sleep(_POLL_SECONDS)
+    finally:
+        reconcile.stop(grace_seconds=10)
+
+
+def _peer(stack: ExitStack, site: Site, *arguments: str) -> Server:
+    aside = Site.draw(site.kubeconfig, site.directory)
+    process = _start_peer(aside, *arguments)
+    stack.callback(process.stop, grace_seconds=5)
+    _wait_until_answers(aside, "/", process=process)
+    return Server(aside, (process.pid, *children(process.pid)))
+
+
 def _start_peer(site: Site, *more: str) -> GuardedProcess:
-    certificate = str(site.certificates / "server.pem")
-    arguments = ("--port", str(site.port), "--certificate", certificate, *more)
+    arguments = ("--port", str(site.port), "--certificates", str(site.certificates), *more)
     return GuardedProcess.start(
         "the peer",
         (sys.executable, "-m", "bench.webhook_peer", *arguments),
@@ -127,7 +176,7 @@ def _start_peer(site: Site, *more: str) -> GuardedProcess:
 
 def _wait_until_answers(site: Site, path: str, *, process: GuardedProcess) -> None:
     deadline = time.monotonic() + _READY_SECONDS
-    while (answer := site.get(path))[0] != 200:
+    while (answer := site.get(path))[0] != HTTPStatus.OK:
         process.require_running()
         if time.monotonic() > deadline:
             raise SetupError(f"{process.name} is not ready after {_READY_SECONDS:.0f} s: {answer}")

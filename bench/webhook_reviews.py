@@ -1,8 +1,9 @@
-"""What the benchmark asks: three writes of one agent, as the API server sends them.
+"""What the benchmark asks: writes of one agent, as the API server sends them.
 
 Objects as they are after defaulting, with managed fields and a bound token's
-user, in the API server's spelling of JSON. Data only; the verdicts that each
-must get are part of it, and checked on every answer.
+user, in the API server's spelling of JSON; for `/validate` with Governor's stamp, as
+`/mutate` leaves them. Data only; the verdicts that each must get are part of it, and
+checked on every answer.
 """
 
 from collections.abc import Mapping
@@ -11,11 +12,16 @@ from typing import Any
 
 import orjson
 
+from bench.webhook_template import Slot, Template
+
 NAMESPACE = "team-data"
 AGENT = "migrator"
 USERNAME = f"system:serviceaccount:{NAMESPACE}:{AGENT}"
-_SLOT = "00000000-0000-4000-8000-000000000000"
 _WHEN = "2026-11-20T08:15:30Z"
+
+VALIDATE, MUTATE = "/validate", "/mutate"
+_STAMP, _REASON = "governor.dev/change", "governor.dev/reason"
+_WHY = "re-run the failed partition of the nightly load"
 
 Object = Mapping[str, Any]
 
@@ -26,20 +32,18 @@ class Case:
 
     name: str
     what: str
-    head: str
-    """The review's text up to its uid."""
-    tail: str
+    path: str
+    """Of the webhook: who is asked."""
+    template: Template
     code: str | None
     """Of the denial; None: it must be allowed."""
+    is_reserved: bool
+    """Whether its agent's Account takes it in."""
 
     @property
-    def size(self) -> int:
-        """Bytes of the review, its uid included."""
-        return len(self.head) + len(_SLOT) + len(self.tail)
-
-    def review(self, uid: str = _SLOT) -> bytes:
-        """The review as bytes."""
-        return f"{self.head}{uid}{self.tail}".encode()
+    def is_judged(self) -> bool:
+        """Whether the policies are asked."""
+        return self.path == VALIDATE
 
 
 def mandate() -> dict[str, Any]:
@@ -81,10 +85,17 @@ def _rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, Any]:
 
 def cases() -> tuple[Case, ...]:
     """The writes that are measured."""
-    allowed = _pod("batch-7f9c", NAMESPACE, _containers("batch", count=3, variables=2))
-    denied = _pod("batch-7f9c", "prod", _containers("batch", count=1, variables=3))
-    old = _config_map({f"feature-{n}": f"stage-{n}" for n in range(40)})
-    new = _config_map({f"feature-{n}": f"stage-{n if n % 8 else 'next'}" for n in range(40)})
+    three = _containers("batch", count=3, variables=2)
+    stamped = {_STAMP: Slot.STAMP.value}
+    allowed = _pod(NAMESPACE, three, stamped)
+    denied = _pod("prod", _containers("batch", count=1, variables=3), stamped)
+    old = _config_map({f"feature-{n}": f"stage-{n}" for n in range(40)}, Slot.OLD_STAMP)
+    new = _config_map(
+        {f"feature-{n}": f"stage-{n if n % 8 else 'next'}" for n in range(40)}, Slot.STAMP
+    )
+    unstamped = _pod(NAMESPACE, three, {_REASON: _WHY})
+    for later in ("uid", "creationTimestamp"):  # what a create is given after `/mutate`
+        del unstamped["metadata"][later]
     return (
         _case("allowed", "Pod of 3 containers, created", _created("pods", "Pod", allowed)),
         _case(
@@ -98,13 +109,21 @@ def cases() -> tuple[Case, ...]:
             "ConfigMap, 5 of 40 granted fields changed",
             _updated("configmaps", "ConfigMap", old=old, new=new),
         ),
+        _case(
+            "mutated",
+            "the first Pod before that, to be stamped; it states a reason",
+            _created("pods", "Pod", unstamped),
+            path=MUTATE,
+        ),
     )
 
 
-def _case(name: str, what: str, request: Object, *, code: str | None = None) -> Case:
+def _case(
+    name: str, what: str, request: Object, *, code: str | None = None, path: str = VALIDATE
+) -> Case:
     review = {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
-    head, _, tail = _as_go_writes(review).partition(_SLOT)
-    return Case(name, what, head, tail, code)
+    template = Template.of(_as_go_writes(review))
+    return Case(name, what, path, template, code, is_reserved=path == VALIDATE and code is None)
 
 
 def _as_go_writes(value: object) -> str:
@@ -136,7 +155,7 @@ def _request(
     what = {"group": "", "version": "v1", "kind": kind}
     where = {"group": "", "version": "v1", "resource": resource}
     return {
-        "uid": _SLOT,
+        "uid": Slot.UID.value,
         "kind": what,
         "resource": where,
         "requestKind": what,
@@ -169,7 +188,9 @@ def _user() -> Object:
     }
 
 
-def _metadata(name: str, namespace: str, fields: Object) -> dict[str, Any]:
+def _metadata(
+    name: str, namespace: str, fields: Object, *, uid: str, annotations: Object
+) -> dict[str, Any]:
     managed = {
         "manager": "migrator",
         "operation": "Update",
@@ -186,15 +207,15 @@ def _metadata(name: str, namespace: str, fields: Object) -> dict[str, Any]:
     return {
         "name": name,
         "namespace": namespace,
-        "uid": "d3b07384-d113-4ec6-a7c5-0f9f0e2a1b3c",
+        "uid": uid,
         "creationTimestamp": _WHEN,
         "labels": labels,
-        "annotations": {"governor.dev/reason": "re-run the failed partition of the nightly load"},
+        "annotations": annotations,
         "managedFields": [managed],
     }
 
 
-def _pod(name: str, namespace: str, containers: list[Object]) -> Object:
+def _pod(namespace: str, containers: list[Object], annotations: Object) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "f:metadata": {"f:labels": {".": {}, "f:app.kubernetes.io/name": {}}},
         "f:spec": {
@@ -233,7 +254,9 @@ def _pod(name: str, namespace: str, containers: list[Object]) -> Object:
     return {
         "kind": "Pod",
         "apiVersion": "v1",
-        "metadata": _metadata(name, namespace, fields),
+        "metadata": _metadata(
+            Slot.NAME, namespace, fields, uid=Slot.OBJECT_UID, annotations=annotations
+        ),
         "spec": spec,
         "status": {"phase": "Pending", "qosClass": "Burstable"},
     }
@@ -277,7 +300,15 @@ def _container(name: str, *, variables: int) -> Object:
     }
 
 
-def _config_map(data: Object) -> Object:
+def _config_map(data: Object, stamp: Slot) -> Object:
     fields: dict[str, Any] = {"f:data": {".": {}, **{f"f:{key}": {} for key in data}}}
-    metadata = _metadata("settings-batch", NAMESPACE, fields)
+    metadata = _metadata(
+        "settings-batch",
+        NAMESPACE,
+        fields,
+        uid="d3b07384-d113-4ec6-a7c5-0f9f0e2a1b3c",
+        annotations={_STAMP: stamp.value, "example.com/runbook": "wiki/nightly-load"},
+    )
+    # Of the version that is replaced: the API server writes the next one only later.
+    metadata["resourceVersion"] = "48151"
     return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": data}

@@ -52,20 +52,26 @@ def test_a_real_child_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("available", "server", "generator", "apart"),
+    ("available", "server", "generator", "cluster", "apart"),
     [
-        pytest.param({0, 1}, {0}, {1}, True, id="two cores are shared out"),
-        pytest.param({2, 5, 7}, {2}, {7}, True, id="only cores that are ours"),
-        pytest.param({3}, {3}, {3}, False, id="one core is shared, and it is said"),
+        pytest.param({0, 1}, {0}, {1}, {1}, True, id="two cores are shared out"),
+        pytest.param({2, 5, 7, 9}, {2}, {9}, {5, 7}, True, id="only cores that are ours"),
+        pytest.param({3}, {3}, {3}, {3}, False, id="one core is shared, and it is said"),
     ],
 )
 def test_server_and_generator_get_cores(
-    available: set[int], server: set[int], generator: set[int], *, apart: bool
+    available: set[int],
+    server: set[int],
+    generator: set[int],
+    cluster: set[int],
+    *,
+    apart: bool,
 ) -> None:
     cores = choose_cores(available)
-    assert (cores.server, cores.generator, cores.are_apart) == (
-        frozenset(server),
-        frozenset(generator),
-        apart,
-    )
+    assert [*map(set, (cores.server, cores.generator, cores.cluster))] == [
+        server,
+        generator,
+        cluster,
+    ]
+    assert cores.are_apart is apart
     assert ("share the only core" in str(cores)) is not apart

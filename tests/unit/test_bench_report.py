@@ -5,21 +5,50 @@ from dataclasses import replace
 import pytest
 
 from bench.load import Load
-from bench.parts import Tally
-from bench.webhook_report import TOLERANCE, Measured, Parts, Report, part_costs
+from bench.parts import Depth, Tally
+from bench.webhook_report import TOLERANCE, Copied, Measured, Parts, Report, part_costs
 from bench.webhook_reviews import cases
 
-PARTS = Parts(http=40, parse=30, extract=20, rego=50, engine=300, answer=10, log=10)
+PARTS = Parts(
+    http=40,
+    parse=30,
+    case=30,
+    extract=20,
+    rego=50,
+    engine=300,
+    body=15,
+    outbox=60,
+    reserve=200,
+    answer=10,
+    log=10,
+)
+JUDGED = Tally(
+    reviews=10,
+    parse_ns=300_000,
+    case_ns=300_000,
+    extract_ns=200_000,
+    answer_ns=100_000,
+    log_ns=100_000,
+)
+KEPT = replace(JUDGED, body_ns=150_000)
 
 
-def a_load(*cpu: float, wrong: tuple[str, ...] = ()) -> Load:
-    return Load(1000, 1.0, p50=900.0, p99=4000.0, cpu=cpu, ticked=sum(cpu), wrong=wrong)
+def a_load(*cpu: float, wrong: tuple[str, ...] = (), postponed: int = 0) -> Load:
+    return Load(
+        1000, 1.0, p50=900.0, p99=4000.0, cpu=cpu, ticked=sum(cpu), wrong=wrong, postponed=postponed
+    )
 
 
 def a_round(
-    case: str = "allowed", connections: int = 8, *, cpu: tuple[float, float] = (160, 300)
+    case: str = "allowed",
+    connections: int = 8,
+    *,
+    cpu: tuple[float, float] = (465, 300),
+    parts: Parts = PARTS,
 ) -> Measured:
-    return Measured(case, connections, a_load(*cpu), a_load(35), a_load(170, 300), PARTS)
+    copies = (Copied(a_load(465, 300), KEPT),)
+    governor = a_load(*cpu, 900, 400)
+    return Measured(case, connections, governor, 40.0, a_load(35), copies, parts)
 
 
 def a_report(*measured: Measured) -> Report:
@@ -42,20 +71,41 @@ def test_parts_that_add_up_are_no_problem() -> None:
     ],
 )
 def test_parts_must_add_up_to_the_whole(sum_to_whole: float, *, is_believed: bool) -> None:
-    report = a_report(a_round(cpu=(460 / sum_to_whole - 300, 300)))
+    report = a_report(a_round(cpu=(765 / sum_to_whole - 300, 300)))
     assert (report.problems == ()) is is_believed
     assert any("PROBLEM" in line for line in report.lines()) is not is_believed
 
 
-@pytest.mark.parametrize("server", ["governor", "peer", "copy"])
-def test_a_wrong_verdict_of_any_server_is_a_problem(server: str) -> None:
-    wrong = a_load(160, 300, wrong=("allowed is True",))
-    measured = {
-        "governor": replace(a_round(), governor=wrong),
-        "peer": replace(a_round(), peer=wrong),
-    }
-    found = a_report(measured.get(server, replace(a_round(), copy=wrong))).problems
-    assert "allowed: allowed is True" in found
+WRONG = a_load(465, 300, wrong=("allowed is True",))
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        pytest.param(replace(a_round(), governor=WRONG), id="of Governor"),
+        pytest.param(replace(a_round(), peer=WRONG), id="of the peer"),
+        pytest.param(
+            replace(a_round(), copies=(*a_round().copies, Copied(WRONG, KEPT))), id="of a copy"
+        ),
+    ],
+)
+def test_a_wrong_verdict_of_any_server_is_a_problem(measured: Measured) -> None:
+    assert "allowed: allowed is True" in a_report(measured).problems
+
+
+@pytest.mark.parametrize(("postponed", "is_problem"), [(20, False), (21, True)])
+def test_too_many_reviews_that_find_the_account_full_are_a_problem(
+    postponed: int, *, is_problem: bool
+) -> None:
+    governor = a_load(465, 300, 900, 400, postponed=postponed)
+    problems = a_report(replace(a_round(), governor=governor)).problems
+    assert [problem for problem in problems if "found the Account full" in problem] == (
+        [
+            "allowed at 8: 21 reviews found the Account full beside 1000 that were judged",
+        ]
+        if is_problem
+        else []
+    )
 
 
 def test_one_disturbed_round_does_not_move_the_figure() -> None:
@@ -64,15 +114,38 @@ def test_one_disturbed_round_does_not_move_the_figure() -> None:
 
 
 def test_the_figure_is_the_last_line_and_of_the_most_connections() -> None:
-    last = a_report(a_round(), a_round(connections=1, cpu=(155, 300))).lines()[-1]
+    last = a_report(a_round(), a_round(connections=1, cpu=(455, 300))).lines()[-1]
     assert last == (
-        "CPU per review at 8 connections: allowed 460 µs (webhook 160 + engine 300); "
-        "p99 4.0 ms; parts / whole = 1.00"
+        "CPU per review at 8 connections: allowed 765 µs (webhook 465 + engine 300); "
+        "p50 0.9 ms; p99 4.0 ms; parts / whole = 1.00"
     )
 
 
-def test_http_is_what_the_other_parts_of_the_copy_leave() -> None:
-    tally = Tally(
-        reviews=10, parse_ns=300_000, extract_ns=200_000, answer_ns=100_000, log_ns=100_000
-    )
-    assert part_costs(a_load(160, 300), tally, asking=50.0) == PARTS
+def test_the_clusters_cpu_is_shown_and_is_no_part_of_the_whole() -> None:
+    report = a_report()
+    assert a_round().whole == 765
+    row = next(line for line in report.lines() if line.startswith("allowed  "))
+    assert "900 (900)" in row
+    assert "400 (400)" in row
+
+
+def test_the_coarse_count_is_compared_with_the_exact_one_of_all_processes() -> None:
+    assert any("schedstat = 1.00" in line for line in a_report().lines())
+
+
+def copied(own: float, tally: Tally) -> Copied:
+    return Copied(a_load(own, 300), tally)
+
+
+def test_what_a_depth_costs_more_is_its_part_and_http_is_what_nothing_else_explains() -> None:
+    copies = {
+        Depth.JUDGED: copied(190, JUDGED),
+        Depth.RECORDED: copied(265, KEPT),
+        Depth.RESERVED: copied(465, KEPT),
+    }
+    assert part_costs(copies, asking=50.0) == PARTS
+
+
+def test_what_is_not_reserved_costs_no_reservation() -> None:
+    copies = {Depth.JUDGED: copied(190, JUDGED), Depth.RECORDED: copied(265, KEPT)}
+    assert part_costs(copies, asking=50.0) == replace(PARTS, reserve=0)
