@@ -33,6 +33,7 @@ Reply: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
 Answer: TypeAlias = Callable[[AdmissionRequest], Awaitable[Reply]]
 
 _JSON = [(b"content-type", b"application/json")]
+_TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 _RETRY = [*_JSON, (b"retry-after", b"1")]
 _log = structlog.stdlib.get_logger("governor.webhook")
 
@@ -119,7 +120,7 @@ class WebhookApp(FastAPI):
             return _postponed(str(error))
         except OutboxError as error:
             _log.warning("reason not recorded", uid=request.uid, error=str(error))
-            return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot be recorded: {error}")
+            return _told(f"governor: the reason cannot be recorded: {error}")
         return HTTPStatus.OK, _JSON, write_mutation_answer(request.uid, mutation)
 
     def _refuse_transport(self, scope: Scope) -> None:
@@ -168,6 +169,11 @@ def _failure(status: HTTPStatus, problem: str) -> Reply:
     return status, _JSON, orjson.dumps({"error": problem})
 
 
+def _told(problem: str) -> Reply:
+    """A failure that whoever writes is to read: of a text, unlike JSON, the API server tells it."""
+    return HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, problem.encode()
+
+
 def _log_failure(uid: str, error: Exception) -> None:
     """Say what failed where, not its message or variables: they may hold a Secret's values."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -184,6 +190,7 @@ def log_outcome(request: AdmissionRequest, outcome: Outcome) -> None:
     if isinstance(outcome, Granted) and outcome.mandate is None:
         return
     findings = outcome.denials if isinstance(outcome, Denied) else ()
+    reason = {"reason": outcome.reason} if isinstance(outcome, Postponed) else {}
     _log.info(
         "reviewed",
         uid=request.uid,
@@ -194,4 +201,5 @@ def log_outcome(request: AdmissionRequest, outcome: Outcome) -> None:
         resource=request.target.qualified,
         object=f"{request.namespace}/{request.name}",
         codes=[denial.code for denial in findings],
+        **reason,
     )

@@ -143,6 +143,15 @@ async def test_an_agent_whom_the_watch_does_not_know_yet_is_looked_up_and_stampe
     assert registries.fetches == 1
 
 
+async def test_a_stamp_that_does_not_fit_is_not_set_and_no_reason_kept(tmp_path: Path) -> None:
+    """`/validate` refuses it, with a better error than the API server's."""
+    desk = await a_desk(tmp_path)
+    full = annotated(an_object(), **{REASON: WHY, "filler": "x" * 262_130})
+    answered = await mutate(desk, a_request(obj=full))
+    assert answered.document["response"] == {"uid": UID, "allowed": True}
+    assert desk.rows() == []
+
+
 async def test_a_known_agent_is_not_looked_up(tmp_path: Path) -> None:
     desk = await a_desk(tmp_path)
     await mutate(desk, a_request())
@@ -176,8 +185,11 @@ async def test_a_reason_that_cannot_be_kept_stops_the_write_and_names_the_place(
     desk = await a_desk(tmp_path, outbox=open_outbox(tmp_path / "outbox", connect=connect))
     connect.is_armed = True
     answered = await mutate(desk, REASONED)
-    assert (answered.status, "response" in answered.document) == (500, False)
-    assert str(tmp_path / "outbox") in answered.document["error"]
+    assert (answered.status, answered.headers["content-type"].partition(";")[0]) == (
+        500,
+        "text/plain",
+    )
+    assert str(tmp_path / "outbox") in answered.body.decode()
     assert patch_of(await mutate(desk, REASONED))
 
 
