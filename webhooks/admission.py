@@ -15,10 +15,19 @@ import structlog
 from controller.accounts.encoding import EntryUnwritableError
 from controller.accounts.entries import Entry
 from controller.accounts.reserve import Proposal, StaleMandate
-from controller.admission.case import Case, RecordKeys, body_of, entry_of, fold_of, open_case
+from controller.admission.case import (
+    Case,
+    RecordKeys,
+    body_of,
+    entry_of,
+    fold_of,
+    lacks_room,
+    open_case,
+)
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
 from controller.admission.reservation import (
     conclude_reservation,
+    no_room_for_stamp,
     record_failed,
     refuse,
     stamp_is_missing,
@@ -31,6 +40,7 @@ from controller.clients.kube.errors import KubeError
 from controller.clients.outbox.errors import OutboxError
 from controller.clients.outbox.outbox import Outbox
 from controller.clients.outbox.rows import RowKind
+from controller.mutation.room import annotation_bytes
 from controller.records.stamps import MissingStamp
 from webhooks.callers import Callers, CallerUnknownError
 from webhooks.reservations import Reservations
@@ -84,6 +94,8 @@ class Admission:
         return outcome
 
     async def _take_in(self, case: Case, granted: Granted, mandate: Mandate) -> Outcome | None:
+        if lacks_room(case):
+            return refuse(granted, no_room_for_stamp(annotation_bytes(case.request.obj)))
         if isinstance(case.traced, MissingStamp):
             return refuse(granted, stamp_is_missing())
         try:

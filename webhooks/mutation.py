@@ -11,6 +11,7 @@ from controller.agents.identify import Agent, identify
 from controller.apis.requests import AdmissionRequest
 from controller.clients.outbox.outbox import Outbox
 from controller.clients.outbox.rows import RowKind
+from controller.mutation.room import has_room
 from controller.mutation.stamp import Mutation, plan_mutation
 from webhooks.callers import Callers
 
@@ -36,6 +37,8 @@ class Mutator:
         if not isinstance(identify(request.user, registry), Agent):
             return Mutation()
         mutation = plan_mutation(request, change=self.mint_change(), key=self.stamp_key)
+        if mutation.change is not None and not has_room(request.obj):
+            return Mutation()
         if mutation.reason is not None and mutation.change is not None:
             await self.outbox.append(
                 mutation.reason.encode(),

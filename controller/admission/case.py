@@ -15,6 +15,7 @@ from controller.agents.identify import Agent, identify
 from controller.agents.registry import Registry
 from controller.apis.mandates import Enforcement
 from controller.apis.requests import AdmissionRequest, Operation
+from controller.mutation.room import has_room
 from controller.records.body import Judged, Verdict, write_body
 from controller.records.content import content_digest, traced_digest
 from controller.records.redaction import Redacted, redact
@@ -27,6 +28,7 @@ NO_ATTEMPT = Attempt("", 0)
 """Of a dry run: nothing is written down."""
 
 _BOUND_TO_VERSION = frozenset({Action.UPDATE, Action.DELETE, Action.VALUE})
+_STAMPED = frozenset({Action.CREATE, Action.UPDATE})
 _UNRECORDED = frozenset(
     {("", "events"), ("events.k8s.io", "events"), ("coordination.k8s.io", "leases")}
 )
@@ -91,6 +93,14 @@ def open_case(
         old_digest=content_digest(request.old, key=key) if request.old else "",
         made_at=made_at,
     )
+
+
+def lacks_room(case: Case) -> bool:
+    """Whether the stamp that this write needs does not fit, or in a dry run would not."""
+    is_missing = isinstance(case.traced, MissingStamp)
+    action = None if isinstance(case.traced, MissingStamp) else case.traced.action
+    would_be_stamped = case.request.dry_run and action in _STAMPED
+    return (is_missing or would_be_stamped) and not has_room(case.request.obj)
 
 
 def entry_of(case: Case, change: str, *, attempt: Attempt = NO_ATTEMPT, record: str = "") -> Entry:

@@ -16,6 +16,7 @@ from controller.accounts.reserve import (
     Suspended,
 )
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
+from controller.mutation.room import MAX_ANNOTATION_BYTES, STAMP_BYTES
 from controller.policy.denials import Code, Denial
 from controller.policy.guards import refuse_suspended
 
@@ -31,8 +32,11 @@ def conclude_reservation(granted: Granted, tried: Tried, *, account: str = "") -
         account: the version of the Account that a dry run asked.
     """
     match tried:
-        case Reserved():
+        case Reserved() if account:
             return replace(granted, account=account)
+        case Reserved(entry=entry):
+            # Without a stamp it may be that of an earlier call: the record will be under its id.
+            return replace(granted, change=entry.change)
         case Backlog(pending):
             problem = f"LedgerBacklog: {pending} writes of this agent wait to be settled"
             return Postponed(granted.change, problem)
@@ -58,6 +62,19 @@ def stamp_is_missing() -> Denial:
         rule="Every stored change carries its stamp",
         field='metadata.annotations["governor.dev/change"]',
         retry=True,
+    )
+
+
+def no_room_for_stamp(size: int) -> Denial:
+    """The refusal of an object whose annotations, of so many bytes, leave no room for the stamp."""
+    return Denial(
+        Code.STAMP_MISSING,
+        f"the object's annotations leave no room for Governor's stamp of {STAMP_BYTES} bytes; "
+        f"shorten them to {MAX_ANNOTATION_BYTES} bytes, keys and values together",
+        rule="Every stored change carries its stamp",
+        field="metadata.annotations",
+        asked=size,
+        limit=MAX_ANNOTATION_BYTES,
     )
 
 

@@ -1,5 +1,7 @@
 """What becomes of a granted write once its account was asked: allowed only if it was taken in."""
 
+from dataclasses import replace
+
 import pytest
 
 from controller.accounts.entries import Outcome as EntryOutcome
@@ -23,6 +25,7 @@ from controller.policy.denials import Code, Denial
 from tests.accounts import an_account, an_entry
 from tests.admissions import a_fence
 from tests.builders import CHANGE, DIGEST
+from tests.recorded import OTHER_CHANGE
 
 GRANTED = Granted(CHANGE, "migrator", warnings=("mind the gap",), digest=DIGEST)
 
@@ -37,8 +40,18 @@ def denial_of(tried: Tried) -> Denial:
 
 @pytest.mark.requirement("record-before-effect.reserved-first")
 def test_what_is_reserved_is_granted_as_it_was_judged() -> None:
-    reserved = Reserved(an_account(), an_entry())
+    reserved = Reserved(an_account(), an_entry(change=CHANGE))
     assert conclude_reservation(GRANTED, reserved) == GRANTED
+
+
+def test_a_repeated_call_is_granted_under_the_id_that_its_record_will_have() -> None:
+    reserved = Reserved(an_account(), an_entry(change=OTHER_CHANGE))
+    assert conclude_reservation(GRANTED, reserved) == replace(GRANTED, change=OTHER_CHANGE)
+
+
+def test_a_dry_run_never_goes_by_the_id_of_a_write() -> None:
+    reserved = Reserved(an_account(), an_entry(change=OTHER_CHANGE))
+    assert conclude_reservation(GRANTED, reserved, account="4711").change == CHANGE
 
 
 def test_a_dry_run_is_granted_with_the_version_of_the_account_that_was_asked() -> None:

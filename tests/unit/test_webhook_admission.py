@@ -149,6 +149,15 @@ async def test_the_same_review_again_finds_its_entry(tmp_path: Path) -> None:
     assert len(desk.pending) == 1
 
 
+@pytest.mark.requirement("record-before-effect.as-it-is")
+async def test_repeated_calls_of_one_delete_share_an_entry_and_its_id(tmp_path: Path) -> None:
+    """A forced delete is validated three times, and has no stamp to be known by."""
+    desk = await a_desk(tmp_path)
+    deletes = [await desk.admission.admit(a_request(Operation.DELETE)) for _ in range(3)]
+    (entry,) = desk.pending
+    assert [outcome.change for outcome in deletes] == [entry.change] * 3
+
+
 @pytest.mark.parametrize("enforcement", [Enforcement.WARN, Enforcement.SHADOW])
 async def test_what_is_granted_against_the_rules_is_recorded_with_them(
     tmp_path: Path, enforcement: Enforcement
@@ -259,8 +268,10 @@ async def test_a_policy_engine_that_hangs_beyond_the_deadline_postpones(tmp_path
 async def test_a_full_account_is_answered_with_a_retry(tmp_path: Path) -> None:
     pending = tuple(an_entry(number) for number in range(MAX_PENDING))
     desk = await a_desk(tmp_path, account=Account(AGENT_NAME, a_fence(), pending=pending))
-    answered = await ask(desk, a_create())
+    with capture_logs() as logs:
+        answered = await ask(desk, a_create())
     assert (answered.status, answered.headers["retry-after"]) == (503, "1")
+    assert "LedgerBacklog" in logs[-1]["reason"], "the agent is not told: its API server asks again"
     assert f"LedgerBacklog: {MAX_PENDING} writes" in answered.document["error"]
     assert len(desk.pending) == MAX_PENDING
 
@@ -296,6 +307,30 @@ async def test_a_change_without_a_fresh_stamp_is_refused_and_recorded(
     assert codes(await desk.admission.admit(request_)) == ["stamp-missing"]
     assert (desk.pending, desk.store.swaps) == ((), 0)
     assert [row.kind for row in desk.rows()] == [RowKind.DENIAL]
+
+
+FULL = annotated(an_object(), filler="x" * 262_130)
+
+
+@pytest.mark.requirement("dry-run-clean.true-verdict")
+@pytest.mark.parametrize("is_dry_run", [False, True], ids=["a write", "a dry run"])
+async def test_an_object_without_room_for_the_stamp_is_told_so(
+    tmp_path: Path, *, is_dry_run: bool
+) -> None:
+    desk = await a_desk(tmp_path)
+    outcome = await desk.admission.admit(replace(a_request(obj=FULL), dry_run=is_dry_run))
+    assert codes(outcome) == ["stamp-missing"]
+    assert isinstance(outcome, Denied)
+    denial = outcome.denials[0]
+    assert (denial.field, denial.asked, denial.limit) == ("metadata.annotations", 262_136, 262_072)
+    assert not denial.retry
+    assert_nothing_swapped(desk)
+
+
+async def test_what_changes_nothing_needs_no_room(tmp_path: Path) -> None:
+    desk = await a_desk(tmp_path)
+    request = a_request(Operation.UPDATE, old=FULL, obj=FULL)
+    assert isinstance(await desk.admission.admit(request), Granted)
 
 
 # The fence.
