@@ -29,7 +29,7 @@ from controller.clients.keys import read_or_make_keys
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-WARM_UP = 80
+WARM_UP = 40
 """Reviews that are asked before it is timed, by all connections together."""
 RETRY_SECONDS = 0.05
 BACKLOG = b"LedgerBacklog"

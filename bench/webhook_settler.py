@@ -35,6 +35,7 @@ from controller.feeds.accounts import AccountFeed
 from reconcilers.committer import CommitterPace
 from reconcilers.inbox import Inbox
 from reconcilers.settlement import Pacing
+from webhooks.reservations import Accounts, KnownAccounts
 
 LOOK_SECONDS = Pacing().debounce_seconds
 COMMIT_SECONDS = CommitterPace().busy
@@ -68,9 +69,9 @@ def next_account(account: Account, committed: Collection[EntryKey]) -> Account:
 class Settler:
     """The loop, and what it did."""
 
-    def __init__(self, store: AccountStore, feed: AccountFeed, inboxes: Iterable[Inbox]) -> None:
+    def __init__(self, store: Accounts, known: KnownAccounts, inboxes: Iterable[Inbox]) -> None:
         self._store = store
-        self._feed = feed
+        self._known = known
         self._inboxes = tuple(inboxes)
         self._committed: frozenset[EntryKey] = frozenset()
         self._done = Done()
@@ -81,31 +82,34 @@ class Settler:
         return done
 
     async def run(self) -> NoReturn:
-        """Settle until cancelled. The feed is run by someone else."""
-        await self._feed.wait_synced()
+        """Settle until cancelled."""
         next_commit = 0.0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            account = await self._look()
+            account = await self.look(self._committed)
             if time.monotonic() < next_commit:
                 continue
             next_commit = time.monotonic() + COMMIT_SECONDS
             await asyncio.to_thread(self._acknowledge)
             self._committed = frozenset(e.key for e in account.pending if not e.is_open)
 
-    async def _look(self) -> Account:
-        """Swap the Account if there is something to do; at once again while others are first."""
-        stored = self._feed.get(AGENT) or await self._store.read(AGENT)
+    async def look(self, committed: Collection[EntryKey]) -> Account:
+        """Swap the Account if there is something to do; at once again while others are first.
+
+        Args:
+            committed: the entries that may leave it.
+        """
+        stored = self._known.get(AGENT) or await self._store.read(AGENT)
         self._done.looks += bool(stored.account.pending)
         self._done.pending += len(stored.account.pending)
-        while (account := next_account(stored.account, self._committed)) != stored.account:
+        while (account := next_account(stored.account, committed)) != stored.account:
             try:
                 stored = await self._store.swap(stored, account)
                 self._done.swaps += 1
             except ConflictError:
                 self._done.conflicts += 1
                 stored = await self._store.read(AGENT)
-            self._feed.adopt(stored)
+            self._known.adopt(stored)
         return stored.account
 
     def _acknowledge(self) -> None:
@@ -128,10 +132,12 @@ async def _serve(kubeconfig: Path, outboxes: Iterable[Path]) -> None:
     async with connect(Kubeconfig(kubeconfig)) as client, asyncio.TaskGroup() as tasks:
         feed = AccountFeed(client)
         settler = Settler(AccountStore(client), feed, inboxes)
-        running = [tasks.create_task(work) for work in (feed.run(), settler.run())]
+        following = tasks.create_task(feed.run())
+        await feed.wait_synced()
+        settling = tasks.create_task(settler.run())
         await serve_lines(lambda _job: settler.tell())
-        for task in running:
-            task.cancel()
+        settling.cancel()
+        following.cancel()
 
 
 def _now_ms() -> int:

@@ -5,9 +5,12 @@ from itertools import count
 
 import pytest
 
-from bench.webhook_settler import CROWDED, next_account
+from bench.webhook_reviews import AGENT
+from bench.webhook_settler import CROWDED, Done, Settler, next_account
 from controller.accounts.account import Account, Fence
 from controller.accounts.entries import Action, Attempt, Entry, Outcome, WatchedKind
+from controller.clients.kube.accounts import Stored
+from controller.clients.kube.errors import ConflictError
 
 PODS = WatchedKind("", "v1", "pods")
 _NUMBERS = count(1)
@@ -63,3 +66,52 @@ def test_a_list_that_is_more_than_half_full_lets_go_of_what_is_decided(
 def test_nothing_to_do_is_no_other_account() -> None:
     account = an_account(an_entry(Outcome.PERSISTED))
     assert next_account(account, ()) == account
+
+
+class _OneAccount:
+    """A store and a copy of it that lags behind; the first swaps lose to somebody else's."""
+
+    def __init__(self, known: Account, stored: Account, *, rivals: int) -> None:
+        self.stored = Stored(stored, {"resourceVersion": "2"})
+        self._known = Stored(known, {"resourceVersion": "1"})
+        self._rivals = rivals
+
+    async def read(self, agent: str) -> Stored:
+        assert agent == AGENT
+        return self.stored
+
+    async def swap(self, stored: Stored, account: Account) -> Stored:
+        if stored.resource_version != self.stored.resource_version or self._rivals:
+            self._rivals = max(0, self._rivals - 1)
+            raise ConflictError("somebody was first")
+        version = str(int(stored.resource_version) + 1)
+        self.stored = Stored(account, {"resourceVersion": version})
+        return self.stored
+
+    def get(self, agent: str) -> Stored | None:
+        assert agent == AGENT
+        return self._known
+
+    def adopt(self, stored: Stored) -> None:
+        self._known = stored
+
+
+async def test_a_swap_that_loses_is_repeated_with_what_is_stored() -> None:
+    first, second = an_entry(), an_entry()
+    accounts = _OneAccount(an_account(first), an_account(first, second), rivals=2)
+    settler = Settler(accounts, accounts, ())
+    settled = await settler.look(())
+    assert settled == accounts.stored.account
+    assert [entry.outcome for entry in settled.pending] == [Outcome.PERSISTED] * 2
+    # One of the conflicts is that of the copy that lagged behind.
+    assert await settler.tell() == Done(looks=1, pending=1, swaps=1, conflicts=2)
+    assert await settler.tell() == Done()
+
+
+async def test_what_needs_nothing_is_not_written() -> None:
+    account = an_account(an_entry(Outcome.PERSISTED))
+    accounts = _OneAccount(account, account, rivals=0)
+    settler = Settler(accounts, accounts, ())
+    assert await settler.look(()) == account
+    assert accounts.stored.resource_version == "2"
+    assert (await settler.tell()).swaps == 0
