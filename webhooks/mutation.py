@@ -7,6 +7,7 @@ a dry run, and changes nothing of those who are not governed.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from controller.admission.case import leaves_record
 from controller.agents.identify import Agent, identify
 from controller.apis.requests import AdmissionRequest
 from controller.clients.outbox.outbox import Outbox
@@ -34,7 +35,8 @@ class Mutator:
             OutboxError: its reason cannot be kept.
         """
         registry = await self.callers.registry_for(request.user)
-        if not isinstance(identify(request.user, registry), Agent):
+        is_agent = isinstance(identify(request.user, registry), Agent)
+        if not is_agent or not leaves_record(request):
             return Mutation()
         mutation = plan_mutation(request, change=self.mint_change(), key=self.stamp_key)
         if mutation.change is not None and not has_room(request.obj):

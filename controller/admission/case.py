@@ -70,11 +70,15 @@ class Case:
 
     @property
     def is_recorded(self) -> bool:
-        """Events and Leases in an agent's own namespace are judged, and leave no record."""
-        target = self.request.target
-        if (target.group, target.resource) not in _UNRECORDED:
-            return True
-        return self.request.namespace != _own_namespace(self.request.user.username)
+        """Whether it leaves a record."""
+        return leaves_record(self.request)
+
+
+def leaves_record(request: AdmissionRequest) -> bool:
+    """Whether it is recorded: Events and Leases in an agent's own namespace are only judged."""
+    if (request.target.group, request.target.resource) not in _UNRECORDED:
+        return True
+    return request.namespace != _own_namespace(request.user.username)
 
 
 def open_case(

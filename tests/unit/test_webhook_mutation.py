@@ -117,6 +117,17 @@ async def test_a_persons_write_is_left_alone_even_with_a_reason_or_a_stamp(tmp_p
     assert (desk.rows(), desk.store.reads, desk.store.swaps) == ([], 0, 0)
 
 
+@pytest.mark.parametrize(("namespace", "is_stamped"), [("team-data", False), ("prod", True)])
+async def test_what_leaves_no_record_gets_no_stamp_that_would_lead_to_one(
+    tmp_path: Path, namespace: str, *, is_stamped: bool
+) -> None:
+    lease = Target("coordination.k8s.io", "v1", "Lease", "leases")
+    body = annotated(an_object(lease, namespace=namespace), **{REASON: WHY})
+    desk = await a_desk(tmp_path)
+    answered = await mutate(desk, a_request(target=lease, namespace=namespace, obj=body))
+    assert (bool(patch_of(answered)), bool(desk.rows())) == (is_stamped, is_stamped)
+
+
 @pytest.mark.parametrize(
     "registry",
     [
