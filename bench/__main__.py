@@ -163,9 +163,9 @@ def _load_average() -> str:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=_count, default=4, metavar="N")
+    parser.add_argument("--rounds", type=_count, default=7, metavar="N")
     parser.add_argument(
-        "--seconds", type=_positive, default=1.0, metavar="S", help="of each measurement"
+        "--seconds", type=_positive, default=0.6, metavar="S", help="of each measurement"
     )
     return parser.parse_args(argv)
 

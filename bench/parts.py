@@ -27,6 +27,7 @@ from controller.admission.case import Case, RecordKeys, body_of, entry_of, fold_
 from controller.admission.judge import Denied, Granted, Outcome, Question, conclude, prepare
 from controller.admission.reservation import conclude_reservation
 from controller.admission.review import read_review
+from controller.agents.identify import Agent, identify
 from controller.agents.registry import Registry
 from controller.apis.governance import Governance
 from controller.apis.json import Json
@@ -177,6 +178,8 @@ class Bench:
         watch = _Stopwatch()
         request = read_review(body)
         tally.parse_ns += watch.lap()
+        if not isinstance(identify(request.user, self._registry), Agent):
+            raise TypeError("this write is no agent's")
         mutation = plan_mutation(request, change=str(ULID()), key=self._keys.stamp)
         tally.case_ns += watch.lap()
         if mutation.reason is None or mutation.change is None:

@@ -35,6 +35,7 @@ from controller.feeds.accounts import AccountFeed
 from controller.judging import running_child
 from controller.logs import log_as_json
 from controller.settings import EngineSettings
+from webhooks.intake import Intake
 from webhooks.reservations import Reservations
 from webhooks.server import build_server, listen
 
@@ -94,21 +95,26 @@ class Peer:
 
     def __init__(self, copy: Copy | None = None) -> None:
         self._copy = copy
+        self._read = _read if copy is None else Intake().read
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer whatever comes."""
         if scope["type"] != "http":
             return
-        message = await receive()
-        chunks: list[bytes] = [message.get("body", b"")]
-        while message.get("more_body", False):
-            message = await receive()
-            chunks.append(message.get("body", b""))
-        copy, body = self._copy, b"".join(chunks)
+        copy, body = self._copy, await self._read(receive)
         answer = ANSWER if copy is None else await copy.answer(scope["path"], body)
         length = (b"content-length", b"%d" % len(answer))
         await send({"type": "http.response.start", "status": 200, "headers": [_JSON, length]})
         await send({"type": "http.response.body", "body": answer})
+
+
+async def _read(receive: Receive) -> bytes:
+    message = await receive()
+    chunks: list[bytes] = [message.get("body", b"")]
+    while message.get("more_body", False):
+        message = await receive()
+        chunks.append(message.get("body", b""))
+    return b"".join(chunks)
 
 
 @dataclass(frozen=True, slots=True)

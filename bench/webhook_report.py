@@ -91,6 +91,11 @@ class Parts:
     """Read the findings, decide, write the AdmissionReview."""
     log: float
 
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return sum(getattr(self, part.name) for part in fields(self))
+
 
 def part_costs(copies: Mapping[Depth, Copied], *, asking: float) -> Parts:
     """Share the copy's CPU out.
@@ -152,10 +157,12 @@ class Report:
         return (*dict.fromkeys(wrong), *full, *off)
 
     def parts_to_whole(self, case: str, connections: int) -> float:
-        """The sum of the parts over the whole, of medians."""
+        """The sum of the parts over the whole, of medians.
+
+        Of each round's sum: the medians of parts that vary add up to less.
+        """
         cell = _Cell(case, connections)
-        parts = [self._median(cell, get) for get in _parts().values()]
-        return sum(parts) / self._median(cell, _whole)
+        return self._median(cell, _total) / self._median(cell, _whole)
 
     def lines(self) -> list[str]:
         """Everything to print; the figure last."""
@@ -222,7 +229,8 @@ class Report:
         yield _row(("", "at", *_parts(), "sum", "whole", "sum / whole"))
         for cell in self._cells():
             costs = [self._median(cell, get) for get in _parts().values()]
-            shown = [f"{cost:.1f}" for cost in (*costs, sum(costs), self._median(cell, _whole))]
+            sums = [self._median(cell, get) for get in (_total, _whole)]
+            shown = [f"{cost:.1f}" for cost in (*costs, *sums)]
             ratio = f"{self.parts_to_whole(*cell):.2f}"
             yield _row((*cell.texts, *shown, ratio))
 
@@ -252,6 +260,10 @@ def _part(name: str) -> Getter:
 
 def _cpu(process: int) -> Getter:
     return lambda one: one.governor.cpu[process]
+
+
+def _total(one: Measured) -> float:
+    return one.parts.total
 
 
 def _whole(one: Measured) -> float:

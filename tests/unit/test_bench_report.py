@@ -61,6 +61,14 @@ def test_parts_that_add_up_are_no_problem() -> None:
     assert report.problems == ()
 
 
+def test_parts_that_vary_against_each_other_add_up_all_the_same() -> None:
+    odd = [
+        a_round(parts=replace(PARTS, **{name: getattr(PARTS, name) + 200, "engine": 100}))
+        for name in ("http", "outbox", "reserve")
+    ]
+    assert a_report(*odd).parts_to_whole("allowed", 8) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(
     ("sum_to_whole", "is_believed"),
     [
