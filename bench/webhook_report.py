@@ -94,7 +94,7 @@ class Parts:
     @property
     def total(self) -> float:
         """All of them."""
-        return sum(getattr(self, part.name) for part in fields(self))
+        return sum(float(getattr(self, part.name)) for part in fields(self))
 
 
 def part_costs(copies: Mapping[Depth, Copied], *, asking: float) -> Parts:
