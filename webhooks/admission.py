@@ -14,7 +14,7 @@ import structlog
 
 from controller.accounts.encoding import EntryUnwritableError
 from controller.accounts.entries import Entry
-from controller.accounts.reserve import Proposal, StaleMandate
+from controller.accounts.reserve import Backlog, Proposal, StaleMandate
 from controller.admission.case import (
     Case,
     RecordKeys,
@@ -118,6 +118,9 @@ class Admission:
 
     async def _reserve(self, case: Case, granted: Granted, mandate: Mandate) -> Outcome | None:
         """Record, then reserve: in this order, so that no entry is without its body."""
+        backlog = self.reservations.backlog(mandate.name)
+        if backlog:  # or every repetition would leave a body, for as long as the ledger is down
+            return conclude_reservation(granted, Backlog(backlog))
         body = body_of(case, granted)
         key = str(entry_of(case, granted.change).key)
         attempt = await self.outbox.append(body, kind=RowKind.BODY, key=key, made_at=case.made_at)

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, TypeVar
 
-from controller.accounts.account import Account
+from controller.accounts.account import MAX_PENDING, Account
 from controller.accounts.encoding import check_writable
 from controller.accounts.reserve import Proposal, Reservation, Reserved, reserve
 from controller.clients.kube.accounts import Stored
@@ -121,6 +121,15 @@ class Reservations:
         """
         check_writable(proposal.entry)
         return await self._writer(agent).ask(proposal)
+
+    def backlog(self, agent: str) -> int:
+        """How many writes of an agent are pending if, as far as is known, no more may be; else 0.
+
+        For a caller that would write something down before it asks.
+        """
+        known = self._feed.get(agent)
+        pending = 0 if known is None else len(known.account.pending)
+        return pending if pending >= MAX_PENDING else 0
 
     async def consult(self, agent: str, proposal: Proposal) -> Consulted:
         """Say what would become of a write, by the account as it is now; enters nothing.

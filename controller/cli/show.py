@@ -36,7 +36,7 @@ EVIDENCE: Final[Mapping[str, str]] = {
     Outcome.ALLOWED: "let through; it leaves nothing that a watch could show",
     Outcome.NO_OP: "proven: old and new object were equal, so nothing was written",
     "denied": "Governor refused it, so it took no effect",
-    "attempted": "judged, but never reserved: of this attempt nothing took effect",
+    "attempted": "judged, without an entry of its own: if it took effect, another record says so",
 }
 """How each outcome is known."""
 

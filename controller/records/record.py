@@ -66,7 +66,7 @@ def denial_record(body: bytes, attempt: Attempt) -> dict[str, Json]:
 
 
 def attempt_record(body: bytes, attempt: Attempt) -> dict[str, Json]:
-    """The record of a write that was granted but never reserved: it took no effect by us.
+    """The record of a grant without an entry: not reserved, or another call's entry stands for it.
 
     It speaks of this attempt only, never of what became of the change.
 

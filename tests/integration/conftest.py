@@ -77,7 +77,9 @@ def cluster(
     with ControlPlane.start(directory / "plane", binaries=binaries, options=options) as plane:
         plane.kubectl("apply", "-f", str(repository / "manifests" / "crds")).require_ok()
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
-        with start_governor(plane.admin_kubeconfig, directory, token=plane.webhook_token) as governor:
+        with start_governor(
+            plane.admin_kubeconfig, directory, token=plane.webhook_token
+        ) as governor:
             governed = Cluster(plane, governor)
             governed.wait_ready()
             yield governed

@@ -56,9 +56,7 @@ async def test_create_get_replace_and_delete(client: KubeClient, namespace: str)
     with pytest.raises(ConflictError):
         await client.delete(CONFIGMAPS, key, uid="another")
     with pytest.raises(ConflictError):
-        await client.delete(
-            CONFIGMAPS, key, resource_version=metadata(created)["resourceVersion"]
-        )
+        await client.delete(CONFIGMAPS, key, resource_version=metadata(created)["resourceVersion"])
     await client.delete(
         CONFIGMAPS,
         key,

@@ -268,6 +268,7 @@ async def test_a_full_account_is_answered_with_a_retry(tmp_path: Path) -> None:
     assert "LedgerBacklog" in logs[-1]["reason"], "the agent is not told: its API server asks again"
     assert f"LedgerBacklog: {MAX_PENDING} writes" in answered.document["error"]
     assert len(desk.pending) == MAX_PENDING
+    assert desk.rows() == [], "repeated for as long as the ledger is down, it would fill the outbox"
 
 
 async def test_an_attempt_that_was_settled_meanwhile_is_over(tmp_path: Path) -> None:
