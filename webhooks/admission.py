@@ -14,7 +14,7 @@ import structlog
 
 from controller.accounts.encoding import EntryUnwritableError
 from controller.accounts.entries import Entry
-from controller.accounts.reserve import Backlog, Proposal, StaleMandate
+from controller.accounts.reserve import Backlog, Proposal, StaleMandate, Suspended
 from controller.admission.case import (
     Case,
     RecordKeys,
@@ -23,6 +23,7 @@ from controller.admission.case import (
     fold_of,
     lacks_room,
     open_case,
+    probe_of,
 )
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
 from controller.admission.reservation import (
@@ -87,18 +88,20 @@ class Admission:
         case = open_case(request, registry, keys=self.keys, made_at=made_at)
         outcome: Outcome | None
         outcome = await self.reviewer.review(case.request, registry, change=case.change)
-        if isinstance(outcome, Granted) and case.agent is not None and case.is_recorded:
+        if isinstance(outcome, Granted) and case.agent is not None:
             outcome = await self._take_in(case, outcome, case.agent.mandate)
         if isinstance(outcome, Denied):
             await self._record_denial(case, outcome)
         return outcome
 
     async def _take_in(self, case: Case, granted: Granted, mandate: Mandate) -> Outcome | None:
-        if lacks_room(case):
+        if case.is_recorded and lacks_room(case):
             return refuse(granted, no_room_for_stamp(annotation_bytes(case.request.obj)))
-        if isinstance(case.traced, MissingStamp):
+        if case.is_recorded and isinstance(case.traced, MissingStamp):
             return refuse(granted, stamp_is_missing())
         try:
+            if not case.is_recorded:
+                return await self._ask_fence(case, granted, mandate)
             if case.request.dry_run:
                 return await self._consult(case, granted, mandate)
             return await self._reserve(case, granted, mandate)
@@ -106,6 +109,15 @@ class Admission:
             return Postponed(granted.change, f"the account: {error}")
         except (OutboxError, EntryUnwritableError) as error:
             return refuse(granted, record_failed(str(error)))
+
+    async def _ask_fence(self, case: Case, granted: Granted, mandate: Mandate) -> Outcome | None:
+        """What leaves no record stops all the same where its agent does, however our watch lags."""
+        proposal = _proposal(probe_of(case, granted.change), mandate)
+        consulted = await self.reservations.consult(mandate.name, proposal)
+        if isinstance(consulted.verdict, StaleMandate):
+            return None
+        is_stopped = isinstance(consulted.verdict, Suspended)
+        return conclude_reservation(granted, consulted.verdict) if is_stopped else granted
 
     async def _consult(self, case: Case, granted: Granted, mandate: Mandate) -> Outcome | None:
         """The account's verdict as of now, without a trace."""

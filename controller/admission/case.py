@@ -137,6 +137,22 @@ def entry_of(case: Case, change: str, *, attempt: Attempt = NO_ATTEMPT, record: 
     )
 
 
+def probe_of(case: Case, change: str) -> Entry:
+    """An entry by which only the fence is asked: for what is let through without a record."""
+    request = case.request
+    return Entry(
+        change=change,
+        attempt=NO_ATTEMPT,
+        action=Action.UNTRACED,
+        kind=case.traced.kind,
+        namespace=request.namespace,
+        name=request.name,
+        uid="",
+        version=0,
+        made_at=case.made_at,
+    )
+
+
 def body_of(case: Case, outcome: Granted | Denied) -> bytes:
     """What is written down of one write when it is judged."""
     traced = case.traced if isinstance(case.traced, Traced) else None

@@ -175,6 +175,18 @@ async def test_bookkeeping_in_the_own_namespace_is_judged_and_neither_recorded_n
     assert_no_trace(desk)
 
 
+@pytest.mark.requirement("fail-closed.suspension")
+@pytest.mark.parametrize("target", [EVENTS, LEASES], ids=["an Event", "a Lease"])
+async def test_bookkeeping_stops_with_its_agent_however_far_the_watch_lags(
+    tmp_path: Path, target: Target
+) -> None:
+    desk = await a_desk(tmp_path)
+    known = desk.store.now(AGENT_NAME)
+    desk.store.put(known, replace(known.account, fence=a_fence(suspended=True)))
+    assert codes(await desk.admission.admit(a_create(target=target))) == ["suspended"]
+    assert desk.rows() == []
+
+
 @pytest.mark.requirement("record-before-effect.as-it-is")
 @pytest.mark.parametrize("target", [EVENTS, LEASES], ids=["an Event", "a Lease"])
 async def test_bookkeeping_elsewhere_is_recorded_and_reserved(
