@@ -233,8 +233,14 @@ def _as_of(value: Json) -> Mapping[WatchedKind, int]:
     read: dict[WatchedKind, int] = {}
     for kind, version in _object(value, "status.asOf").items():
         field = f"status.asOf[{_shown(kind)}]"
-        read[_parsed(WatchedKind.parse, kind, field)] = _version(version, field)
+        read[_parsed(_kind, kind, field)] = _version(version, field)
     return MappingProxyType(read)
+
+
+@lru_cache(maxsize=1024)
+def _kind(text: str) -> WatchedKind:
+    """Accounts name the same few kinds again and again."""
+    return WatchedKind.parse(text)
 
 
 def _version(value: Json, field: str) -> int:
