@@ -126,7 +126,6 @@ def _entry(scenario: Scenario, world: World, index: int) -> Entry:
     change = f"{index}.{request.attempt}"
     has_stamp = wish.action in {Action.CREATE, Action.UPDATE}
     old = world.log[request.base] if request.base >= 0 else None
-    digests = {Action.VALUE: f"replicas:{wish.ask}", Action.DELETE: ""}
     return Entry(
         change=change if has_stamp else f"{change}.{request.calls}",
         attempt=Attempt("replica", request.calls),
@@ -137,12 +136,22 @@ def _entry(scenario: Scenario, world: World, index: int) -> Entry:
         uid=old.uid if old else f"uid-{change}",
         version=version_of(request.base) if old else 0,
         made_at=0 if has_stamp else world.calls + 1,
-        digest=digests.get(wish.action, f"{wish.ask}|{change}"),
+        digest=_validated(scenario, wish, change if has_stamp else old.change if old else ""),
         old_change=old.change if old else "",
         old_digest=old.digest if old else "",
         before={"pods": old.ask} if old else {},
         after={"pods": wish.ask} if wish.ask else {},
     )
+
+
+def _validated(scenario: Scenario, wish: Wish, stamp: str) -> str:
+    """The digest of what is validated; where it is stored as it is, that of the event."""
+    is_reshaped = wish.key in scenario.reshaped
+    if wish.action is Action.DELETE:
+        return ""
+    if wish.action is Action.VALUE and not is_reshaped:
+        return f"replicas:{wish.ask}"
+    return f"{wish.ask}|{stamp}{'|as sent' if is_reshaped else ''}"
 
 
 def _commit_moves(scenario: Scenario, world: World, index: int, name: str) -> Iterator[Move]:

@@ -117,6 +117,31 @@ SCENARIOS: dict[str, Scenario] = {
     "a person copies the id of a write in flight": Scenario(
         2, ((X, 1, True),), (Wish(_UPDATE, X, 2),), (Deed("plant", X, change="0.0"),), relists=1
     ),
+    "updates are stored in another form than was validated": Scenario(
+        3,
+        ((X, 1, True),),
+        (Wish(_UPDATE, X, 2), Wish(_UPDATE, X, 3)),
+        (Deed("scale", X, 1),),
+        relists=1,
+        tries=2,
+        reshaped=(X,),
+    ),
+    "a status is stored in another form than was validated": Scenario(
+        3,
+        ((X, 1, True),),
+        (Wish(_SCALE, X, 2), Wish(_UPDATE, X, 3)),
+        (Deed("strip", X),),
+        relists=1,
+        reshaped=(X,),
+    ),
+    "a write is stored in another form, and its id is copied": Scenario(
+        2,
+        ((X, 1, True),),
+        (Wish(_UPDATE, X, 2), Wish(_CREATE, Y, 1)),
+        (Deed("plant", X, change="0.0"),),
+        relists=1,
+        reshaped=(X, Y),
+    ),
     "a person creates again from a copy": Scenario(
         1, (), (Wish(_CREATE, X, 1), Wish(_CREATE, Y, 1)), (Deed("delete", X), Deed("copy", X))
     ),

@@ -76,6 +76,9 @@ class Scenario:
     """A conflict is tried again up to so many times in all."""
     finalizers: tuple[int, ...] = ()
     """The keys whose objects have one: a deletion begins, and somebody must finish it."""
+    reshaped: tuple[int, ...] = ()
+    """The keys whose objects are stored in another form than is validated. Their `Action.VALUE`
+    is compared by content, as the status of a custom kind is."""
     kinds: tuple[int, ...] = (0, 0, 0)
     """Per key the index of its kind."""
 

@@ -99,8 +99,9 @@ def _judge_successor(entry: Entry, successor: Version, *, was_ending: bool) -> O
     if successor.is_deleted and (was_ending or entry.action is Action.DELETE):
         # An update that takes the last finalizer away is not stored: it ends the object.
         return Outcome.GONE
-    if entry.action is Action.UPDATE and _carries(successor, entry):
-        return Outcome.PERSISTED if not successor.is_deleted else Outcome.LOST
+    if entry.action is Action.UPDATE and _bears_id(successor, entry):
+        is_stored = _carries(successor, entry) and not successor.is_deleted
+        return Outcome.PERSISTED if is_stored else Outcome.UNKNOWN
     if entry.action is Action.VALUE and not successor.is_deleted:
         return _compare_value(entry, successor, was_ending=was_ending)
     return _not_persisted(was_ending=was_ending)
@@ -111,7 +112,11 @@ def _compare_value(entry: Entry, successor: Version, *, was_ending: bool) -> Out
     found = successor.value if names_value else successor.digest
     if not found or not entry.digest:
         return Outcome.UNKNOWN
-    return Outcome.MATCHES if found == entry.digest else _not_persisted(was_ending=was_ending)
+    if found == entry.digest:
+        return Outcome.MATCHES
+    # Other content may be this write's as it is stored; another stamp is never its own.
+    is_anothers = names_value or successor.change not in {"", entry.old_change}
+    return _not_persisted(was_ending=was_ending) if is_anothers else Outcome.UNKNOWN
 
 
 def _not_persisted(*, was_ending: bool) -> Outcome:
@@ -131,8 +136,9 @@ def _judge_across_gap(entry: Entry, view: KindView, pending: Iterable[Entry]) ->
     was_seen = any(_carries(seen, entry) for seen in versions)
     if was_seen or any(_met(other, entry) for other in others):
         return Outcome.PERSISTED
+    is_borne = any(_bears_id(seen, entry) for seen in versions)
     is_beaten = any(_has_won(other, entry, versions) for other in others)
-    return Outcome.LOST if is_beaten else Outcome.UNKNOWN
+    return Outcome.LOST if is_beaten and not is_borne else Outcome.UNKNOWN
 
 
 def _has_won(other: Entry, entry: Entry, versions: Iterable[Version]) -> bool:
@@ -141,12 +147,21 @@ def _has_won(other: Entry, entry: Entry, versions: Iterable[Version]) -> bool:
     return is_rival and any(_carries(seen, other) and not seen.is_ending for seen in versions)
 
 
+def _bears_id(seen: Version, entry: Entry) -> bool:
+    """Whether a version has the write's own id, on whatever content: nothing is claimed of it.
+
+    The write may have been stored in another form than was validated (a custom kind gets the
+    defaults of its storage version), or somebody has copied the id.
+    """
+    return bool(entry.change) and seen.change == entry.change
+
+
 def _carries(seen: Version, entry: Entry) -> bool:
     """Whether a version is what the write would have stored.
 
     The id alone is no proof: people can copy it from an answer onto what they write.
     """
-    return bool(entry.change) and (seen.change, seen.digest) == (entry.change, entry.digest)
+    return _bears_id(seen, entry) and seen.digest == entry.digest
 
 
 def _met(other: Entry, entry: Entry) -> bool:

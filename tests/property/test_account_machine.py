@@ -72,6 +72,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         tries=draw(st.integers(1, 3)),
         kinds=draw(st.sampled_from([(0, 0, 0), (0, 1, 0)])),
         finalizers=draw(st.sampled_from([(), (0,)])),
+        reshaped=draw(st.sampled_from([(), (0,)])),
     )
 
 

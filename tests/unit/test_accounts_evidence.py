@@ -4,7 +4,7 @@ import pytest
 
 from controller.accounts.entries import Action, Entry, Outcome
 from controller.accounts.evidence import judge, judge_overdue
-from controller.accounts.views import KindView
+from controller.accounts.views import KindView, Version
 from tests.account_builders import (
     PODS,
     a_create,
@@ -73,9 +73,24 @@ UPDATES = [
     ),
     pytest.param(a_view(BASE, THEIRS), Outcome.LOST, id="another write followed"),
     pytest.param(
-        a_view(BASE, a_version(20, "mine", digest="planted")),
-        Outcome.LOST,
+        a_view(BASE, a_version(20, "mine", digest="with defaults, or planted")),
+        Outcome.UNKNOWN,
         id="its id followed on other content",
+    ),
+    pytest.param(
+        a_view(BASE, a_version(20, "mine", digest="with defaults"), a_version(30, "theirs")),
+        Outcome.UNKNOWN,
+        id="its id followed on other content, then more",
+    ),
+    pytest.param(
+        a_view(BASE, THEIRS, a_version(30, "mine", digest="planted")),
+        Outcome.LOST,
+        id="another write followed, and later its id",
+    ),
+    pytest.param(
+        a_view(BASE, a_version(20, "mine", is_deleted=True)),
+        Outcome.UNKNOWN,
+        id="a deletion followed that shows what nothing was seen to store",
     ),
     pytest.param(
         a_view(BASE, a_version(20, "", digest=content_of("mine"))),
@@ -174,6 +189,12 @@ def test_across_a_gap_no_rival_is_shown_to_have_won_over_a_deletion() -> None:
     assert judge(an_entry(), view, pending) is Outcome.UNKNOWN
 
 
+def test_across_a_gap_no_rival_is_shown_to_have_won_where_the_writes_own_id_is_seen() -> None:
+    reshaped = a_version(30, "mine", digest="with defaults")
+    pending = (an_entry(), an_entry("theirs"))
+    assert judge(an_entry(), a_view(THEIRS, reshaped, listed_at=20), pending) is Outcome.UNKNOWN
+
+
 DELETES = [
     pytest.param(a_view(BASE), None, id="nothing followed"),
     pytest.param(a_view(BASE, GONE), Outcome.GONE, id="the deletion followed"),
@@ -236,17 +257,45 @@ def test_what_matches_a_scale_and_never_by_whom(view: KindView, outcome: Outcome
     assert judge(a_scale(to=3), view, (a_scale(to=3),)) is outcome
 
 
-@pytest.mark.parametrize(
-    ("digest", "outcome"),
-    [
-        pytest.param(content_of("earlier"), Outcome.MATCHES, id="the content is the same"),
-        pytest.param(content_of("mine"), Outcome.LOST, id="the content is another"),
-        pytest.param("", Outcome.UNKNOWN, id="there is nothing to compare"),
-    ],
-)
-def test_a_write_of_managed_fields_is_compared_by_content(digest: str, outcome: Outcome) -> None:
-    entry = an_entry(action=Action.VALUE, digest=digest)
-    assert judge(entry, a_view(BASE, a_version(20, "earlier")), (entry,)) is outcome
+BY_CONTENT = [
+    pytest.param(a_version(20, "earlier", digest="sent"), Outcome.MATCHES, id="as it was sent"),
+    pytest.param(
+        a_version(20, "earlier", digest="another"),
+        Outcome.UNKNOWN,
+        id="other content under the stamp that it leaves",
+    ),
+    pytest.param(
+        a_version(20, "", digest="another"), Outcome.UNKNOWN, id="other content under no stamp"
+    ),
+    pytest.param(
+        a_version(20, "theirs", digest="another"),
+        Outcome.LOST,
+        id="other content under another write's stamp",
+    ),
+    pytest.param(
+        a_version(20, "theirs", digest="sent"),
+        Outcome.MATCHES,
+        id="as it was sent, under another write's stamp",
+    ),
+    pytest.param(
+        a_version(20, "earlier", digest=""), Outcome.UNKNOWN, id="nothing to compare with"
+    ),
+    pytest.param(GONE, Outcome.LOST, id="the deletion"),
+]
+
+
+@pytest.mark.requirement("record-before-effect.evidence")
+@pytest.mark.parametrize(("successor", "outcome"), BY_CONTENT)
+def test_a_write_whose_only_trace_is_its_content_is_lost_to_another_stamp_only(
+    successor: Version, outcome: Outcome
+) -> None:
+    entry = an_entry(action=Action.VALUE, digest="sent", old_change="earlier")
+    assert judge(entry, a_view(BASE, successor), (entry,)) is outcome
+
+
+def test_a_write_of_which_no_content_is_known_matches_nothing() -> None:
+    entry = an_entry(action=Action.VALUE, digest="")
+    assert judge(entry, a_view(BASE, a_version(20, digest="")), (entry,)) is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize("action", [Action.UNTRACED, Action.NOTHING, Action.UPDATE])

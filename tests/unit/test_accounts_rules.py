@@ -11,7 +11,7 @@ import pytest
 
 from controller.accounts.account import Account, Fence
 from controller.accounts.charges import charge
-from controller.accounts.entries import NOTHING, Entry, EntryKey, Outcome
+from controller.accounts.entries import NOTHING, Action, Entry, EntryKey, Outcome
 from controller.accounts.reserve import (
     AlreadySettled,
     Exhausted,
@@ -246,9 +246,29 @@ def test_what_a_later_write_met_beyond_the_view_does_not_end_a_charge_before_it_
 def test_a_planted_id_does_not_prove_a_write_that_was_not_stored() -> None:
     account = granted(an_account(settled=1), a_proposal(an_entry(before=1, after=2)))
     planted = a_version(20, "mine", digest="what a person wrote")
-    assert outcomes(settled(account, a_view(a_version(10), planted))) == {"mine": Outcome.LOST}
+    assert outcomes(settled(account, a_view(a_version(10), planted))) == {"mine": Outcome.UNKNOWN}
     across = a_view(planted, listed_at=20)
     assert outcomes(settled(account, across)) == {"mine": Outcome.UNKNOWN}
+
+
+@pytest.mark.requirement("record-before-effect.evidence")
+def test_a_write_that_is_stored_in_another_form_is_not_said_to_be_lost_and_is_counted_once() -> (
+    None
+):
+    account = granted(an_account(settled=1), a_proposal(an_entry(before=1, after=2)))
+    stored = a_version(20, "mine", digest="with the storage version's defaults", ask=2)
+    account = settled(account, a_view(a_version(10), stored))
+    assert outcomes(account) == {"mine": Outcome.UNKNOWN}
+    assert charge(account) == pods(2)
+
+
+@pytest.mark.requirement("record-before-effect.evidence")
+def test_a_status_that_is_stored_in_another_form_is_not_said_to_be_lost() -> None:
+    status = an_entry(action=Action.VALUE, digest="sent", old_change="old")
+    account = granted(an_account(), a_proposal(status))
+    stored = a_version(20, "old", digest="with the storage version's defaults")
+    account = settled(account, a_view(a_version(10, "old"), stored))
+    assert outcomes(account) == {"mine": Outcome.UNKNOWN}
 
 
 @pytest.mark.requirement("never-oversold.protocol")
