@@ -31,8 +31,10 @@ class Due:
     items: tuple[Item, ...]
     """By time."""
     suspects: tuple[Row, ...]
-    """Granted writes that no account that we know of has reserved. Whether none has must be
-    read at the API server, after these rows were pulled, before they are recorded."""
+    """Granted writes of which no account that we know of has an entry. Whether none has must be
+    read at the API server, after these rows were pulled, before they are recorded. It proves
+    nothing about their effect: an equal call's entry may stand for one, and an Account that was
+    deleted took its entries with it."""
 
 
 def entry_identity(key: str) -> str:

@@ -71,7 +71,7 @@ class Outcome(StrEnum):
     MATCHES = "matches"
     """The object then had the value; who set it is not proven."""
     UNKNOWN = "unknown"
-    """Versions were missed, or the evidence never came."""
+    """Versions were missed, the evidence never came, or its id was seen on other content."""
     ALLOWED = "allowed"
     """It was let through, and leaves nothing that could be watched."""
     NO_OP = "no-op"

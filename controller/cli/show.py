@@ -32,11 +32,11 @@ EVIDENCE: Final[Mapping[str, str]] = {
     Outcome.LOST: "proven: another version followed, or the write never came",
     Outcome.GONE: "the object was deleted; by whom is not proven",
     Outcome.MATCHES: "the object then had this value; who set it is not proven",
-    Outcome.UNKNOWN: "versions were missed, or the evidence never came",
+    Outcome.UNKNOWN: "versions were missed, no evidence came, or other content than validated",
     Outcome.ALLOWED: "let through; it leaves nothing that a watch could show",
     Outcome.NO_OP: "proven: old and new object were equal, so nothing was written",
     "denied": "Governor refused it, so it took no effect",
-    "attempted": "judged, without an entry of its own: if it took effect, another record says so",
+    "attempted": "granted, no entry of its own is known: another record tells its effect, or none",
 }
 """How each outcome is known."""
 

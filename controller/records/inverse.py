@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, cast
 from controller.accounts.entries import Outcome
 from controller.apis.fieldpaths import FieldPath, parse_field_path
 from controller.apis.json import Json
-from controller.records.record import WRITE
+from controller.records.record import ATTEMPT, WRITE
 from controller.records.recreation import recreatable
 
 
@@ -60,6 +60,11 @@ _NO_EFFECT: Final = {
     Outcome.LOST: "it was not persisted, so there is nothing to undo",
     Outcome.NO_OP: "it changed nothing",
 }
+_REFUSED: Final = "it was refused, so there is nothing to undo"
+_NO_ENTRY: Final = (
+    "no entry of its own is known: whether it took effect, and how that is undone, another record "
+    "says, or none"
+)
 _ONE_WAY: Final = {
     "approval": "a certificate that was issued cannot be taken back",
     "ephemeralcontainers": "an ephemeral container cannot be removed from its Pod",
@@ -95,7 +100,7 @@ def inverse_of(record: Mapping[str, Json]) -> Inverse | NoInverse:
 
 def _why_none(record: Mapping[str, Json]) -> str:
     if record.get("type") != WRITE:
-        return "it was not let through, so there is nothing to undo"
+        return _NO_ENTRY if record.get("type") == ATTEMPT else _REFUSED
     outcome = _outcome(record)
     if outcome is not None and outcome in _NO_EFFECT:
         return _NO_EFFECT[outcome]

@@ -66,9 +66,11 @@ def denial_record(body: bytes, attempt: Attempt) -> dict[str, Json]:
 
 
 def attempt_record(body: bytes, attempt: Attempt) -> dict[str, Json]:
-    """The record of a grant without an entry: not reserved, or another call's entry stands for it.
+    """The record of a grant of which no entry is known.
 
-    It speaks of this attempt only, never of what became of the change.
+    Either it was never reserved, or the entry of another call stands for it (equal deletes or
+    scales at once), or an administrator deleted the Account that held it. So it says nothing
+    about whether the write took effect: another record does, or none.
 
     Raises:
         UnreadableBodyError: `body` is none.
