@@ -2,8 +2,9 @@
 
 Both write `spec.suspend` of the agent's Mandate with the caller's own credentials, then
 wait until a running Governor confirms it: the condition `Suspended` says what the agent's
-Account says, and no write is granted past that. A person's write to a Mandate goes past
-no webhook of ours, so this works while all of them are dead.
+Account says, and no write is granted past that. What was granted before may still take
+effect; `suspend` says how much that is. A person's write to a Mandate goes past no webhook
+of ours, so this works while all of them are dead.
 
 The field is applied under a field manager of its own, so that whoever applies the rest of
 the mandate does not switch a suspended agent on again; `resume` gives the field up, and
@@ -26,6 +27,7 @@ from controller.apis.conditions import Condition, ConditionStatus, ConditionType
 from controller.apis.invalid import InvalidResourceError
 from controller.apis.json import Json
 from controller.apis.v1alpha1.conversion import conditions_of
+from controller.cli.underway import NotKnown, Underway, read_underway, told
 from controller.cli.verdicts import printable
 from controller.clients.kube.client import Object
 from controller.clients.kube.config import Kubeconfig, KubeConfigError, connect
@@ -97,8 +99,9 @@ _Timeout = Annotated[
 
 
 def suspend(name: _Name, kubeconfig: _Kubeconfig, timeout: _Timeout = 30.0) -> None:
-    """Refuse every write of an agent, from now on, until it is resumed.
+    """Refuse every write that an agent asks for from now on, until it is resumed.
 
+    Says how many writes that were granted before may still take effect.
     Ends with 0 once that is so everywhere, 1 if it is stored but not confirmed, 2 if not stored.
     """
     _run(name, kubeconfig, timeout, to_suspend=True)
@@ -115,7 +118,7 @@ def resume(name: _Name, kubeconfig: _Kubeconfig, timeout: _Timeout = 30.0) -> No
 def _run(name: str, kubeconfig: Path, timeout: float, *, to_suspend: bool) -> None:
     command = "suspend" if to_suspend else "resume"
     try:
-        confirmed = asyncio.run(
+        confirmed, underway = asyncio.run(
             _with_own_client(name, kubeconfig, Patience(timeout), to_suspend=to_suspend)
         )
     except SwitchError as error:
@@ -127,14 +130,18 @@ def _run(name: str, kubeconfig: Path, timeout: float, *, to_suspend: bool) -> No
     for rival in confirmed.rivals if to_suspend else ():
         _say(f"governor {command}: {_warning_of(rival)}", is_error=True)
     _say(_told(name, confirmed))
+    if underway is not None:
+        _say(told(underway))
 
 
 async def _with_own_client(
     name: str, kubeconfig: Path, patience: Patience, *, to_suspend: bool
-) -> Confirmed:
+) -> tuple[Confirmed, Underway | NotKnown | None]:
     try:
         async with connect(Kubeconfig(kubeconfig), timeouts=_TIMEOUTS) as client:
-            return await switch(client, name, to_suspend=to_suspend, patience=patience)
+            confirmed = await switch(client, name, to_suspend=to_suspend, patience=patience)
+            # Not before the fence is known to be there: until then more may be granted.
+            return confirmed, await read_underway(client, name) if to_suspend else None
     except KubeConfigError as error:
         raise SwitchError(f"--kubeconfig: {error}") from error
 
@@ -275,7 +282,7 @@ def _warning_of(rival: str) -> str:
 def _told(name: str, confirmed: Confirmed) -> str:
     since = confirmed.condition.to_json()["lastTransitionTime"]
     if confirmed.condition.status is ConditionStatus.TRUE:
-        state = f"{name} is suspended since {since}: every write of it is refused"
+        state = f"{name} is suspended since {since}: what it asks for from now on is refused"
     else:
         state = f"{name} is not suspended since {since}: its writes are judged"
     return f"{state} (generation {confirmed.generation})"

@@ -170,10 +170,13 @@ def test_once_suspension_is_confirmed_the_very_next_write_is_refused_and_resumin
     done = governor(cluster, "suspend", agent.name)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{agent.name} is suspended since 20")
+    assert "granted before" in done.stdout
+    assert "not known" not in done.stdout
     assert agent.create_deployment("meanwhile").code == "suspended"
     resumed = governor(cluster, "resume", agent.name)
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.startswith(f"{agent.name} is not suspended since 20")
+    assert "granted before" not in resumed.stdout
     agent.eventually_answers(None, "create", "deployment", "after", "--image=example.com/none:1")
 
 
