@@ -13,7 +13,7 @@ from controller.apis.json import Json
 from controller.apis.requests import Operation
 from controller.cli.show import EVIDENCE, MAX_LINES, show
 from controller.records.body import Verdict
-from controller.records.record import denial_record, entry_record
+from controller.records.record import attempt_record, denial_record, entry_record
 from tests.builders import CHANGE, DIGEST, a_denial, a_request, an_object
 from tests.ledgers import Ledger, a_change
 from tests.ledgers import a_record as a_listed_record
@@ -77,7 +77,14 @@ def test_a_denial_is_told_with_its_reasons(ledger: Ledger) -> None:
     assert "  outcome   denied: Governor refused it, so it took no effect\n" in text
     assert "            [field-not-granted] field data is not granted\n" in text
     assert "            warning: mind this\n" in text
-    assert "undo: there is no inverse: it was not let through" in text
+    assert "undo: there is no inverse: it was refused, so there is nothing to undo" in text
+
+
+def test_of_an_attempt_nothing_is_claimed(ledger: Ledger) -> None:
+    text = told(ledger, attempt_record(a_body(), ATTEMPT))
+
+    assert "  outcome   attempted: granted, no entry of its own is known: another" in text
+    assert "undo: there is no inverse: no entry of its own is known" in text
 
 
 def test_a_created_object_is_told_as_a_document(ledger: Ledger) -> None:
