@@ -149,6 +149,7 @@ class Committer:
         self._listeners: list[Callable[[], None]] = []
         self._is_read = False
         self._kept: KeptHead | None = None
+        self._floor: KeptHead | None = None
         self._safe = NO_COMMIT
         self._ledgered: frozenset[EntryKey] = frozenset()
         self._oldest: int | None = None
@@ -237,8 +238,11 @@ class Committer:
             await asyncio.to_thread(ports.remote.catch_up)
         await asyncio.to_thread(ports.book.read)
         kept = await ports.heads.read()
-        if kept is not None and kept.ref == ports.ref:
-            await self._require_whole(kept)
+        # One that was deleted, or set back, must not let a ledger pass that was cut with it.
+        for known in (self._floor, kept):
+            if known is not None and known.ref == ports.ref:
+                await self._require_whole(known)
+                self._raise_floor(known)
         self._kept = kept
         self._safe = NO_COMMIT
         self._is_read = True
@@ -246,11 +250,16 @@ class Committer:
     async def _require_whole(self, kept: KeptHead) -> None:
         if await asyncio.to_thread(self._ports.book.leads_from, kept.commit):
             return
-        problem = f"the API knows record {kept.seq} in commit {kept.commit}, which is not in"
+        problem = f"record {kept.seq} was kept in the API as of commit {kept.commit}, not in"
         raise LedgerCorruptError(
             f"{problem} {kept.ref} here: the repository lost its end, or is another one; "
             "restore it, or begin another epoch"
         )
+
+    def _raise_floor(self, known: KeptHead) -> None:
+        """Remember the last head that was safe, for as long as this process lives."""
+        if self._floor is None or known.seq >= self._floor.seq:
+            self._floor = known
 
     async def _commit(self, held: Mapping[EntryKey, tuple[Entry, str]]) -> bool:
         """Add one flush; whether nothing due is left."""
@@ -316,6 +325,7 @@ class Committer:
             public_key=self._ports.book.public_key,
         )
         self._kept = await self._ports.heads.write(new, over=kept)
+        self._raise_floor(self._kept)
 
     async def _let_go(self, held: Mapping[EntryKey, tuple[Entry, str]]) -> bool:
         """Acknowledge, and tell what is recorded; whether all that is committed is safe."""

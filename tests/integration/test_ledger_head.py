@@ -89,6 +89,20 @@ async def test_a_head_is_not_kept_over_another_than_was_read(heads: KeepsHead) -
     assert await heads.read() == second
 
 
+@pytest.mark.requirement("history-append-only.one-writer")
+def test_a_head_that_was_deleted_since_it_was_read_is_made_anew_by_who_reads_again(
+    emptied: ControlPlane,
+) -> None:
+    heads = RealHeads(emptied)
+    first = asyncio.run(heads.write(HEAD, over=None))
+    emptied.admin.call("DELETE", CONFIG_MAP)
+    with pytest.raises(ConflictError, match="was deleted since it was read"):
+        asyncio.run(heads.write(replace(HEAD, seq=8), over=first))
+    assert asyncio.run(heads.read()) is None
+    second = asyncio.run(heads.write(replace(HEAD, seq=8), over=None))
+    assert asyncio.run(heads.read()) == second
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -417,6 +417,58 @@ def test_a_repository_that_lost_its_end_is_not_continued(world: World) -> None:
     assert numbers(world.outboxes.rows) == [3]
 
 
+def cut_to(world: World, commit: str) -> None:
+    """Set the ledger back to that commit, as who can write the repository does."""
+    command = ["git", f"--git-dir={world.directory}", "update-ref", IDENTITY.ref, commit]
+    subprocess.run(command, check=True)
+
+
+def test_a_kept_head_that_was_deleted_is_kept_again(world: World) -> None:
+    persisted(world, 1)
+    leader = world.leader()
+    rounds(leader)
+    world.heads.kept = None
+    keys = persisted(world, 2)
+    with pytest.raises(ConflictError) as deleted:
+        rounds(leader)
+    leader.note(deleted.value)
+    assert keys[0] not in set(leader.ledgered())
+    assert not rounds(leader)
+    assert world.heads.kept is not None
+    assert (world.heads.kept.seq, world.heads.kept.commit) == (2, world.repository().head())
+    assert keys[0] in set(leader.ledgered())
+    assert sorted(world.identities().values()) == [1, 1]
+
+
+@pytest.mark.requirement("history-append-only.one-writer")
+@pytest.mark.parametrize("head", ["deleted", "set back"])
+def test_a_ledger_that_was_cut_together_with_its_kept_head_is_not_continued(
+    world: World, head: str
+) -> None:
+    persisted(world, 1)
+    leader = world.leader()
+    rounds(leader)
+    early, kept = world.repository().head(), world.heads.kept
+    persisted(world, 2)
+    rounds(leader)
+    late = world.repository().head()
+    cut_to(world, early)
+    assert kept is not None
+    world.heads.kept = None if head == "deleted" else replace(kept, resource_version="99")
+    persisted(world, 3)
+    with pytest.raises((ConflictError, LedgerMovedError)) as noticed:
+        rounds(leader)
+    leader.note(noticed.value)
+    for _ in range(2):
+        with pytest.raises(LedgerCorruptError, match="record 2 was kept .* lost its end"):
+            rounds(leader)
+    assert world.repository().head() == early
+    assert numbers(world.outboxes.rows) == [3]
+    cut_to(world, late)
+    rounds(leader)
+    assert [record["change"] for record in world.records()] == [a_change(n) for n in (1, 2, 3)]
+
+
 def test_another_epoch_begins_anew_and_takes_over_the_kept_head(world: World) -> None:
     world.heads.kept = KeptHead("refs/heads/ledger/x/7", 9, "aa", "bb", "cc", "4")
     world.heads.writes = 4

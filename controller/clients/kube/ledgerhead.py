@@ -83,12 +83,12 @@ class HeadStore:
             over: what was read before; None: there was none.
 
         Raises:
-            ConflictError: what is kept is something else by now.
+            ConflictError: what is kept is something else by now, or was deleted.
             KubeError: any other failure.
         """
         body = _body(head, over.resource_version if over is not None else "")
         if over is not None:
-            return _read(await self._client.replace(CONFIG_MAPS, body))
+            return await self._replace(body)
         try:
             return _read(await self._client.create(CONFIG_MAPS, body))
         except NotFoundError:  # its namespace
@@ -106,6 +106,13 @@ class HeadStore:
         if not isinstance(uid, str):
             raise KeptHeadUnreadableError("namespace kube-system: it has no uid")
         return uid
+
+    async def _replace(self, body: Object) -> KeptHead:
+        try:
+            return _read(await self._client.replace(CONFIG_MAPS, body))
+        except NotFoundError as error:  # put again, it would be refused for ever
+            problem = f"configmap {HEAD.namespace}/{HEAD.name} was deleted since it was read"
+            raise ConflictError(problem, status=error.status, reason=error.reason) from error
 
     async def _make_namespace(self) -> None:
         body: Object = {
