@@ -20,7 +20,7 @@ from controller.apis.json import Json
 from controller.cli.ledger import BAD_LEDGER, Found, LedgerReadError, Trailers, find_records
 from controller.cli.log import when
 from controller.cli.verdicts import plain, printable
-from controller.records.inverse import Inverse, inverse_of
+from controller.records.inverse import Inverse, InverseKind, inverse_of
 from controller.records.record import object_of, subject_of
 
 NOT_FOUND: Final = 1
@@ -39,6 +39,13 @@ EVIDENCE: Final[Mapping[str, str]] = {
     "attempted": "granted, no entry of its own is known: another record tells its effect, or none",
 }
 """How each outcome is known."""
+
+_SAFETY: Final[Mapping[InverseKind, str]] = {
+    InverseKind.DELETE: "it deletes this very object, with whatever was changed in it since",
+    InverseKind.PATCH: "it fails where what the change left was changed since",
+    InverseKind.CREATE: "it fails where an object has the name now",
+}
+"""What pasting the command late may do, and what not."""
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="A change's id, or the beginning of it.")]
 _Ledger = Annotated[Path, typer.Option("--ledger", help="The ledger's bare Git repository.")]
@@ -197,7 +204,7 @@ def _undo(record: dict[str, Json]) -> Iterator[str]:
     if not isinstance(found, Inverse):
         yield f"undo: there is no inverse: {plain(found.reason)}"
         return
-    yield "undo: paste this; it fails where the object was changed since"
+    yield f"undo: paste this; {_SAFETY[found.kind]}"
     yield from found.command.split("\n")
     yield from (f"  note: {plain(warning)}" for warning in found.warnings)
 

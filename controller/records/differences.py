@@ -2,8 +2,8 @@
 
 Leaves are gathered where undoing them one by one would leave something behind: a
 subtree that came or went is one change, and so is a list that grew or shrank, for
-the positions of its items then mean nothing. Beside the changes it names what tells
-the list items apart through which they lead. It states no inverse itself.
+the positions of its items then mean nothing. Beside the changes it names what binds
+them to the list items through which they lead. It states no inverse itself.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,8 +14,23 @@ from controller.apis.json import Json
 from controller.changes.fields import changed_fields
 from controller.records.stamps import CHANGE, REASON
 
-_ITEM_NAMES: Final = ("name", "key", "mountPath", "containerPort", "port", "ip", "type")
-"""By which fields Kubernetes tells the items of a list apart, in the order of preference."""
+_ITEM_KEYS: Final[Mapping[str, str]] = {
+    "conditions": "type",
+    "containers": "name",
+    "env": "name",
+    "ephemeralContainers": "name",
+    "initContainers": "name",
+    "versions": "name",
+    "volumeDevices": "devicePath",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+    "webhooks": "name",
+}
+"""Lists whose items Kubernetes itself tells apart by one field.
+
+Of any other list no field is trusted: what tells two metrics or two rules apart today is
+shared by a third one tomorrow.
+"""
 _MANAGED_FIELDS: Final = ("metadata", "managedFields")
 
 
@@ -40,7 +55,8 @@ def differences(old: dict[str, Json], new: dict[str, Json]) -> dict[str, Json] |
     """`changes` and `anchors`, or None where too much changed to be listed.
 
     A change is `{path, before, after}`; a side on which there is nothing is left out.
-    An anchor is `{path, value}`: true before and after, it tells a list item from others.
+    An anchor is `{path, value}`, for each list through which a change leads: either what
+    names the item, before and after and it alone, or the whole list as the write left it.
     """
     old, new = _with_annotations(old), _with_annotations(new)
     found = changed_fields(old, new)
@@ -108,18 +124,26 @@ def _is_same_shape(left: Json, right: Json, segment: str | int) -> bool:
 
 
 def _anchors(path: FieldPath, old: Json, new: Json) -> Iterator[FieldPath]:
-    for depth, segment in enumerate(path, start=1):
-        if isinstance(segment, int):
-            item = path[:depth]
-            before, after = value_at(old, item), value_at(new, item)
-            yield from _telling_field(item, before.get("value"), after.get("value"))
-
-
-def _telling_field(item: FieldPath, before: Json, after: Json) -> Iterator[FieldPath]:
-    if not isinstance(before, dict) or not isinstance(after, dict):
-        return
-    for name in _ITEM_NAMES:
-        told = after.get(name)
-        if isinstance(told, str | int) and told == before.get(name):
-            yield (*item, name)
+    for depth, segment in enumerate(path):
+        if not isinstance(segment, int):
+            continue
+        key = _naming_key(path[:depth], segment, old, new)
+        if not key:
+            yield path[:depth]  # with all that lies in it, further lists, too
             return
+        yield (*path[: depth + 1], key)
+
+
+def _naming_key(items: FieldPath, index: int, old: Json, new: Json) -> str:
+    """The field that names this item and no other of its list, or nothing."""
+    key = _ITEM_KEYS.get(str(items[-1]), "")
+    before, after = _names(value_at(old, items), key), _names(value_at(new, items), key)
+    name = after[index]
+    is_name = isinstance(name, str) and name == before[index]
+    return key if is_name and before.count(name) == after.count(name) == 1 else ""
+
+
+def _names(items: Mapping[str, Json], key: str) -> list[Json]:
+    found = items.get("value")
+    listed = found if isinstance(found, list) else []
+    return [item.get(key) if isinstance(item, dict) else None for item in listed]

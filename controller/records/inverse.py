@@ -1,11 +1,13 @@
 """States the inverse of a recorded change: what would undo it, or why nothing does.
 
-It undoes nothing itself. A stated inverse is safe to run late: it names the object's
-uid, or tests that every field still holds what the change put there, so that it fails
-where somebody changed it since, and never overwrites that.
+It undoes nothing itself. A stated inverse is safe to run late: it meets the object of
+that uid or none, and an update's tests that every field still holds what the change put
+there, in the list item where it put it, so that it fails where somebody changed that
+since. A create's deletes the object with whatever was changed in it since.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -73,6 +75,7 @@ _ONE_WAY: Final = {
     "finalize": "what was finalized is gone",
     "token": "a token cannot be revoked by itself; delete what it is bound to",
 }
+_BEYOND_ASCII: Final = re.compile(r"[^ -~]")
 _Tested: TypeAlias = tuple[list[Json], list[str]]
 
 
@@ -131,7 +134,7 @@ def _undo_create(record: Mapping[str, Json]) -> Inverse | NoInverse:
         "propagationPolicy": "Background",
     }
     path = _path(_map(record.get("request")))
-    command = f"kubectl delete --raw {shlex.quote(path)} -f - {_here(options)}"
+    command = f"kubectl delete --raw {shlex.quote(path)} -f - {_here(_json(options))}"
     return Inverse(InverseKind.DELETE, path, options, command, _caveats(record))
 
 
@@ -145,7 +148,7 @@ def _undo_delete(record: Mapping[str, Json]) -> Inverse | NoInverse:
         return NoInverse(_NEVER_RECORDED)
     manifest, warnings = recreatable(before, redactions)
     collection = _path(request, is_collection=True)
-    command = f"kubectl create -f - {_here(manifest)}"
+    command = f"kubectl create -f - {_here(_json(manifest))}"
     return Inverse(
         InverseKind.CREATE, collection, manifest, command, (*_caveats(record), *warnings)
     )
@@ -154,7 +157,10 @@ def _undo_delete(record: Mapping[str, Json]) -> Inverse | NoInverse:
 def _undo_update(record: Mapping[str, Json]) -> Inverse | NoInverse:
     if "changes" not in record:
         return NoInverse("more fields were changed than are recorded one by one")
-    operations, warnings = _patch(record)
+    uid = _text(_map(record.get("object")).get("uid"))
+    if not uid:
+        return NoInverse("which object was changed is not recorded")
+    operations, warnings = _patch(record, uid=uid)
     if record.get("ownershipLost") is True:
         warnings.append("which manager owned which field is not restored")
     if not operations:
@@ -171,25 +177,52 @@ def _undo_update(record: Mapping[str, Json]) -> Inverse | NoInverse:
     return Inverse(InverseKind.PATCH, path, operations, command, (*_caveats(record), *warnings))
 
 
-def _patch(record: Mapping[str, Json]) -> _Tested:
+def _patch(record: Mapping[str, Json], *, uid: str) -> _Tested:
     """Tests first, then the edits: a JSON patch takes effect as a whole or not at all."""
     redactions = _redactions(record)
+    anchors = _anchors(record, redactions)
     tests: list[Json] = []
     edits: list[Json] = []
     warnings: list[str] = []
     for change in _maps(record.get("changes")):
         path = parse_field_path(_text(change.get("path")))
-        if _is_redacted(path, redactions):
-            warnings.append(f"{change.get('path')} is confidential and cannot be restored")
+        problem = _why_not_restored(path, redactions=redactions, anchors=anchors)
+        if problem:
+            warnings.append(f"{change.get('path')} {problem}")
             continue
         tests += _test(path, change)
         edits.append(_edit(path, change))
-    anchors: list[Json] = [
-        _operation("test", path, value=anchor.get("value"))
+    # A scale and a status have the uid of the object they are of.
+    same_object = _operation("test", ("metadata", "uid"), value=uid)
+    same_items = (_operation("test", path, value=value) for path, value in anchors.items())
+    return ([same_object, *same_items, *tests, *edits] if edits else [], warnings)
+
+
+def _anchors(
+    record: Mapping[str, Json], redactions: tuple[FieldPath, ...]
+) -> Mapping[FieldPath, Json]:
+    """What can be tested of what binds the changes to their list items."""
+    listed = {
+        parse_field_path(_text(anchor.get("path"))): anchor.get("value")
         for anchor in _maps(record.get("anchors"))
-        if not _is_redacted(path := parse_field_path(_text(anchor.get("path"))), redactions)
-    ]
-    return ([*anchors, *tests, *edits] if edits else [], warnings)
+    }
+    return {path: value for path, value in listed.items() if not _is_redacted(path, redactions)}
+
+
+def _why_not_restored(
+    path: FieldPath, *, redactions: tuple[FieldPath, ...], anchors: Mapping[FieldPath, Json]
+) -> str:
+    if _is_redacted(path, redactions):
+        return "is confidential and cannot be restored"
+    depths = (depth for depth, part in enumerate(path, start=1) if isinstance(part, int))
+    if all(any(_binds(anchor, path[:depth]) for anchor in anchors) for depth in depths):
+        return ""
+    return "cannot be restored: what tells its list item from others is confidential"
+
+
+def _binds(anchor: FieldPath, item: FieldPath) -> bool:
+    """Whether it is the item's name, or a list in which the item lies."""
+    return anchor[:-1] == item or (len(anchor) < len(item) and item[: len(anchor)] == anchor)
 
 
 def _test(path: FieldPath, change: Mapping[str, Json]) -> Iterator[Json]:
@@ -244,19 +277,25 @@ def _patch_command(request: Mapping[str, Json], operations: list[Json]) -> str:
         *(["--subresource", subresource] if subresource else []),
         "--type",
         "json",
-        "--patch",
-        _json(operations),
+        "--patch-file",
+        "/dev/stdin",
     ]
-    return shlex.join(arguments)
+    return f"{shlex.join(arguments)} {_here(_yaml(operations))}"
 
 
-def _here(body: Json) -> str:
+def _here(document: str) -> str:
     """A document behind a command: one line of ASCII, in which nothing is expanded."""
-    return f"<<'GOVERNOR'\n{_json(body)}\nGOVERNOR"
+    return f"<<'GOVERNOR'\n{document}\nGOVERNOR"
 
 
 def _json(value: Json) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":")).replace("\x7f", r"\u007f")
+
+
+def _yaml(value: Json) -> str:
+    """The same for what kubectl reads as YAML, which takes no surrogate pairs."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _BEYOND_ASCII.sub(lambda found: rf"\U{ord(found[0]):08x}", text)
 
 
 def _text(value: Json) -> str:

@@ -4,7 +4,7 @@ Takes away what the API server or a controller would set anew or refuse. It adds
 nothing, and creates nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from controller.apis.fieldpaths import FieldPath, format_field_path
@@ -19,6 +19,7 @@ _JOB_LABELS: Final = frozenset(
         "job-name",
     }
 )
+_MAX_OWNERS: Final = 3
 _WARNINGS: Final[Mapping[str, str]] = {
     "Namespace": "what was in the namespace does not come back",
     "CustomResourceDefinition": "the objects of this kind do not come back",
@@ -55,9 +56,20 @@ def recreatable(
     warnings = [
         "it gets a new uid and no status; what refers to the old uid does not find it",
         *([_WARNINGS[kind]] if kind in _WARNINGS else []),
+        *_owner_warnings(metadata),
         *(f"{format_field_path(path)} is confidential and cannot be restored" for path in missing),
     ]
     return manifest, tuple(warnings)
+
+
+def _owner_warnings(metadata: Json) -> Iterator[str]:
+    """Of the owners that the manifest keeps: without them the object is garbage."""
+    owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
+    listed = owners if isinstance(owners, list) else []
+    names = [f"{one.get('kind')} {one.get('name')}" for one in listed if isinstance(one, dict)]
+    if names:
+        found = ", ".join(names[:_MAX_OWNERS]) + (", …" if len(names) > _MAX_OWNERS else "")
+        yield f"it belongs to {found} by uid: if no owner is left, it is collected as garbage again"
 
 
 def _without(value: Json, path: FieldPath) -> Json:

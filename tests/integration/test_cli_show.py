@@ -62,10 +62,13 @@ def test_a_change_is_told_whole(ledger: Ledger) -> None:
         "changes",
         "  spec.replicas: 2 → 3",
         "",
-        "undo: paste this; it fails where the object was changed since",
-        "kubectl patch deployments.v1.apps web --namespace team-data --type json --patch "
-        '\'[{"op":"test","path":"/spec/replicas","value":3},'
-        '{"op":"replace","path":"/spec/replicas","value":2}]\'',
+        "undo: paste this; it fails where what the change left was changed since",
+        "kubectl patch deployments.v1.apps web --namespace team-data --type json "
+        "--patch-file /dev/stdin <<'GOVERNOR'",
+        '[{"op":"test","path":"/metadata/uid","value":"object-uid"},'
+        '{"op":"test","path":"/spec/replicas","value":3},'
+        '{"op":"replace","path":"/spec/replicas","value":2}]',
+        "GOVERNOR",
     ]
 
 
@@ -91,6 +94,7 @@ def test_a_created_object_is_told_as_a_document(ledger: Ledger) -> None:
     text = told(ledger, a_record())
 
     assert "after\n+ apiVersion: apps/v1\n+ kind: Deployment\n" in text
+    assert "undo: paste this; it deletes this very object, with whatever was changed" in text
     assert "kubectl delete --raw" in text
 
 
@@ -98,6 +102,7 @@ def test_a_deleted_object_is_told_with_what_does_not_come_back(ledger: Ledger) -
     text = told(ledger, a_record(a_request(Operation.DELETE), outcome=Outcome.GONE))
 
     assert "before\n- apiVersion: apps/v1\n" in text
+    assert "undo: paste this; it fails where an object has the name now\nkubectl create" in text
     assert "  note: the object was deleted; by whom is not proven\n" in text
 
 

@@ -75,33 +75,95 @@ def test_a_change_is_the_largest_value_that_was_changed_as_one(
     assert changes(old, new) == expected
 
 
+def anchors(old: dict[str, Json], new: dict[str, Json]) -> Json:
+    found = differences(old, new)
+    assert found is not None
+    return found["anchors"]
+
+
 @pytest.mark.parametrize(
-    ("item", "expected"),
+    ("items", "key"),
     [
-        pytest.param({"name": "web", "port": 1}, ("name", "web"), id="a name comes first"),
-        pytest.param({"port": 80}, ("port", 80), id="a port where there is no name"),
-        pytest.param({"other": 1}, None, id="nothing tells it apart"),
-        pytest.param({"name": {"no": "text"}}, None, id="a name that is no text"),
+        pytest.param("containers", "name", id="containers"),
+        pytest.param("volumeMounts", "mountPath", id="mounts"),
+        pytest.param("conditions", "type", id="conditions"),
     ],
 )
-def test_an_anchor_tells_the_item_through_which_a_change_leads(
-    item: dict[str, Json], expected: tuple[str, Json] | None
+def test_an_item_that_kubernetes_names_is_bound_by_its_name(items: str, key: str) -> None:
+    other: Json = {key: "other"}
+    old: dict[str, Json] = {items: [other, {key: "this", "x": 1}]}
+    new: dict[str, Json] = {items: [other, {key: "this", "x": 2}]}
+
+    assert anchors(old, new) == [{"path": f"{items}[1].{key}", "value": "this"}]
+
+
+@pytest.mark.parametrize(
+    ("items", "before", "after"),
+    [
+        pytest.param(
+            "metrics", [{"type": "R", "x": 1}], [{"type": "R", "x": 2}], id="a type is no name"
+        ),
+        pytest.param(
+            "ports", [{"port": 53, "x": 1}], [{"port": 53, "x": 2}], id="a port is no name"
+        ),
+        pytest.param(
+            "rules", [{"name": "a", "x": 1}], [{"name": "a", "x": 2}], id="names of an unknown list"
+        ),
+        pytest.param(
+            "env",
+            [{"name": "a", "value": "1"}, {"name": "a", "value": "0"}],
+            [{"name": "a", "value": "2"}, {"name": "a", "value": "0"}],
+            id="two items of one name",
+        ),
+        pytest.param(
+            "env",
+            [{"name": "a", "value": "1"}, {"name": "b", "value": "0"}],
+            [{"name": "a", "value": "2"}, {"name": "a", "value": "0"}],
+            id="two items of one name, since the write",
+        ),
+        pytest.param(
+            "env",
+            [{"name": "a", "value": "1"}, {"name": "a", "value": "0"}],
+            [{"name": "a", "value": "2"}, {"name": "b", "value": "0"}],
+            id="two items of one name, until the write",
+        ),
+        pytest.param(
+            "env", [{"name": "a", "value": "1"}], [{"name": "b", "value": "1"}], id="a renamed item"
+        ),
+        pytest.param("env", [{"name": {}, "x": 1}], [{"name": {}, "x": 2}], id="a name of no text"),
+        pytest.param("containers", [{"x": 1}], [{"x": 2}], id="no name"),
+        pytest.param("args", ["a", "c"], ["b", "c"], id="items that are texts"),
+        pytest.param("names", [[1, 2]], [[1, 3]], id="items that are lists"),
+    ],
+)
+@pytest.mark.requirement("undo.inverse")
+def test_an_item_without_a_name_of_its_own_is_bound_by_the_whole_list(
+    items: str, before: Json, after: Json
 ) -> None:
-    old: dict[str, Json] = {"list": [{**item, "image": "a"}]}
-    new: dict[str, Json] = {"list": [{**item, "image": "b"}]}
+    whole = {"path": f"spec.{items}", "value": after}
 
-    found = differences(old, new)
+    found = anchors({"spec": {items: before}}, {"spec": {items: after}})
 
-    assert found is not None
-    wanted = [] if expected is None else [{"path": f"list[0].{expected[0]}", "value": expected[1]}]
-    assert found["anchors"] == wanted
+    assert isinstance(found, list)
+    assert whole in found
 
 
-def test_a_renamed_item_is_no_anchor() -> None:
-    found = differences({"a": [{"name": "x", "b": 1}]}, {"a": [{"name": "y", "b": 2}]})
+def test_a_name_inside_a_list_that_is_bound_whole_binds_nothing_more() -> None:
+    def listed(image: str) -> dict[str, Json]:
+        return {"templates": [{"containers": [{"name": "web", "image": image}]}]}
 
-    assert found is not None
-    assert found["anchors"] == []
+    new = listed("b")
+    assert anchors(listed("a"), new) == [{"path": "templates", "value": new["templates"]}]
+
+
+def test_a_list_inside_a_named_item_is_bound_by_both() -> None:
+    def listed(argument: str) -> dict[str, Json]:
+        return {"containers": [{"name": "web", "args": [argument]}]}
+
+    assert anchors(listed("a"), listed("b")) == [
+        {"path": "containers[0].name", "value": "web"},
+        {"path": "containers[0].args", "value": ["b"]},
+    ]
 
 
 def test_more_changes_than_are_listed_are_none() -> None:

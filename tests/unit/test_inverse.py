@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
+import yaml
 
 from controller.accounts.entries import Outcome
 from controller.apis.governance import RedactedFields
@@ -27,6 +28,7 @@ from tests.recorded import (
     with_metadata,
 )
 
+SAME_OBJECT = {"op": "test", "path": "/metadata/uid", "value": "object-uid"}
 CONTAINERS: list[Json] = [{"name": "web", "image": "a"}, {"name": "side", "image": "a"}]
 
 
@@ -40,6 +42,10 @@ def why_not(record: dict[str, Json]) -> str:
     found = inverse_of(record)
     assert isinstance(found, NoInverse), found
     return found.reason
+
+
+def placed(spec: Json) -> dict[str, Json]:
+    return {**an_object(), "spec": spec}
 
 
 def patch_of(found: Inverse) -> list[dict[str, Any]]:
@@ -71,23 +77,24 @@ def test_an_update_is_undone_field_by_field_where_it_still_is_as_it_was_left() -
     found = undo(a_record(an_update({"spec": {"replicas": 2}}, {"spec": {"replicas": 3}})))
 
     assert patch_of(found) == [
+        SAME_OBJECT,
         {"op": "test", "path": "/spec/replicas", "value": 3},
         {"op": "replace", "path": "/spec/replicas", "value": 2},
     ]
-    assert shlex.split(found.command)[:5] == [
-        "kubectl",
-        "patch",
-        "deployments.v1.apps",
-        "web",
-        "--namespace",
-    ]
-    assert orjson.loads(shlex.split(found.command)[-1]) == patch_of(found)
+    line, document, end = found.command.split("\n")
+    assert line == (
+        "kubectl patch deployments.v1.apps web --namespace team-data --type json "
+        "--patch-file /dev/stdin <<'GOVERNOR'"
+    )
+    assert orjson.loads(document) == patch_of(found)
+    assert end == "GOVERNOR"
 
 
 def test_what_came_is_removed_and_what_went_is_put_back() -> None:
     found = undo(a_record(an_update({"data": {"a": "1"}}, {"data": {"b/~": "2"}})))
 
     assert patch_of(found) == [
+        SAME_OBJECT,
         {"op": "test", "path": "/data/a", "value": None},
         {"op": "test", "path": "/data/b~1~0", "value": "2"},
         {"op": "add", "path": "/data/a", "value": "1"},
@@ -102,11 +109,11 @@ def test_an_item_of_a_list_is_changed_back_only_if_it_still_is_that_item() -> No
         "spec": {"containers": [{"name": "web", "image": "b"}, CONTAINERS[1]]}
     }
     found = undo(a_record(an_update(before, after)))
-    reordered: dict[str, Json] = {
-        "spec": {"containers": [{"name": "other", "image": "b"}, {"name": "web", "image": "b"}]}
-    }
+    reordered = placed(
+        {"containers": [{"name": "other", "image": "b"}, {"name": "web", "image": "b"}]}
+    )
 
-    assert apply_patch(after, patch_of(found)) == before
+    assert apply_patch(placed(after["spec"]), patch_of(found)) == placed(before["spec"])
     with pytest.raises(PatchFailedError, match="/spec/containers/0/name"):
         apply_patch(reordered, patch_of(found))
 
@@ -115,7 +122,99 @@ def test_a_list_that_grew_is_restored_whole() -> None:
     after: dict[str, Json] = {"spec": {"containers": [{"name": "new"}, *CONTAINERS]}}
     found = undo(a_record(an_update({"spec": {"containers": CONTAINERS}}, after)))
 
-    assert apply_patch(after, patch_of(found)) == {"spec": {"containers": CONTAINERS}}
+    restored = apply_patch(placed(after["spec"]), patch_of(found))
+
+    assert restored == placed({"containers": CONTAINERS})
+
+
+SHIFTED = [
+    pytest.param("rules", {"host": "a"}, {"path": "/old"}, {"path": "/new"}, id="rules"),
+    pytest.param(
+        "metrics", {"type": "Resource"}, {"target": 50}, {"target": 80}, id="items of one type"
+    ),
+    pytest.param("items", {"name": "a"}, {"x": 1}, {"x": 2}, id="names that need not be unique"),
+    pytest.param("items", {}, {"x": 1}, {"x": 2}, id="nothing else in the item"),
+]
+
+
+@pytest.mark.parametrize(("items", "shared", "before", "after"), SHIFTED)
+@pytest.mark.requirement("undo.inverse")
+def test_an_item_that_somebody_put_before_is_not_taken_for_the_changed_one(
+    items: str, shared: dict[str, Json], before: dict[str, Json], after: dict[str, Json]
+) -> None:
+    changed: Json = {**shared, **after}
+    old: dict[str, Json] = {"spec": {items: [{**shared, **before}, {"last": True}]}}
+    new: dict[str, Json] = {"spec": {items: [changed, {"last": True}]}}
+    patch = patch_of(undo(a_record(an_update(old, new))))
+
+    assert apply_patch(placed(new["spec"]), patch) == placed(old["spec"])
+    for first in (changed, {**after, "else": True}):
+        with pytest.raises(PatchFailedError):
+            apply_patch(placed({items: [first, changed, {"last": True}]}), patch)
+
+
+@pytest.mark.requirement("undo.inverse")
+def test_what_cannot_be_told_from_other_items_is_not_restored() -> None:
+    rule = RedactedFields(("apps",), ("*",), ("spec.rules[*].token",))
+    rules: Json = [{"token": "t", "weight": 1}]
+    heavier: Json = [{"token": "t", "weight": 2}]
+    before: dict[str, Json] = {"spec": {"rules": rules, "replicas": 2}}
+    after: dict[str, Json] = {"spec": {"rules": heavier, "replicas": 3}}
+
+    found = undo(a_record(an_update(before, after), fields=(rule,)))
+
+    edits = [one["path"] for one in patch_of(found) if one["op"] != "test"]
+    assert edits == ["/spec/replicas"]
+    assert found.warnings == (
+        "spec.rules[0].weight cannot be restored: what tells its list item from others is "
+        "confidential",
+    )
+
+
+def test_a_value_that_is_confidential_beside_a_name_keeps_nothing_from_being_restored() -> None:
+    rule = RedactedFields(("apps",), ("*",), ("spec.containers[*].env[*].value",))
+    before: Json = [{"name": "web", "image": "a", "env": [{"name": "A", "value": "s"}]}]
+    after: Json = [{"name": "web", "image": "b", "env": [{"name": "A", "value": "s"}]}]
+    request = an_update({"spec": {"containers": before}}, {"spec": {"containers": after}})
+
+    found = undo(a_record(request, fields=(rule,)))
+
+    restored = apply_patch(placed({"containers": after}), patch_of(found))
+    assert (restored, found.warnings) == (placed({"containers": before}), ())
+
+
+@pytest.mark.requirement("undo.inverse")
+def test_an_object_that_was_deleted_and_created_anew_is_not_patched() -> None:
+    old: dict[str, Json] = {"spec": {"replicas": 2}}
+    new: dict[str, Json] = {"spec": {"replicas": 3}}
+    patch = patch_of(undo(a_record(an_update(old, new))))
+    anew = with_metadata(placed(new["spec"]), uid="another-uid")
+
+    with pytest.raises(PatchFailedError, match="/metadata/uid"):
+        apply_patch(anew, patch)
+
+
+def test_an_update_of_an_object_without_uid_has_no_inverse() -> None:
+    nameless: dict[str, Json] = {"metadata": {"name": "web"}, "spec": {}}
+    request = a_request(Operation.UPDATE, old=nameless, obj={**nameless, "spec": {"a": 1}})
+
+    assert why_not(a_record(request)) == "which object was changed is not recorded"
+
+
+AWKWARD = "é\u2028\x7f\x85<&>'\"\\ud83d\U0001f600\U000e0041\x00\n"
+
+
+@pytest.mark.parametrize("operation", [Operation.UPDATE, Operation.DELETE])
+def test_a_command_is_of_printable_ascii_whatever_it_restores(operation: Operation) -> None:
+    old, new = an_object(spec={"a": AWKWARD}), an_object(spec={"a": 1})
+
+    found = undo(a_record(a_request(operation, old=old, obj=new)))
+
+    _, document, _ = found.command.split("\n")
+    assert document.isascii()
+    assert document.isprintable()
+    is_yaml = operation is Operation.UPDATE
+    assert (yaml.safe_load(document) if is_yaml else orjson.loads(document)) == found.content
 
 
 def test_governors_stamp_is_no_part_of_what_is_undone() -> None:
@@ -124,6 +223,7 @@ def test_governors_stamp_is_no_part_of_what_is_undone() -> None:
     found = undo(a_record(a_request(Operation.UPDATE, old=old, obj=new)))
 
     assert [(one["op"], one["path"]) for one in patch_of(found)] == [
+        ("test", "/metadata/uid"),
         ("test", "/metadata/annotations/note"),
         ("remove", "/metadata/annotations/note"),
     ]
@@ -182,6 +282,26 @@ def test_what_creating_again_does_not_bring_back_is_said(kind: str, words: str) 
     assert any(words in warning for warning in found.warnings)
 
 
+def test_an_object_with_owners_may_be_collected_again_and_that_is_said() -> None:
+    owners: list[Json] = [
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"web-{number}", "uid": "u"}
+        for number in range(5)
+    ]
+    one = with_metadata(an_object(), ownerReferences=owners[:1])
+    many = with_metadata(an_object(), ownerReferences=owners)
+
+    (said,) = collected(undo(a_record(a_request(Operation.DELETE, old=one))))
+    (cut,) = collected(undo(a_record(a_request(Operation.DELETE, old=many))))
+
+    assert said.startswith("it belongs to ReplicaSet web-0 by uid: if no owner is left")
+    assert "ReplicaSet web-2, … by uid" in cut
+    assert not collected(undo(a_record(a_request(Operation.DELETE, old=an_object()))))
+
+
+def collected(found: Inverse) -> list[str]:
+    return [warning for warning in found.warnings if "collected as garbage" in warning]
+
+
 def test_a_pod_is_not_put_back_onto_its_node() -> None:
     target = Target("", "v1", "Pod", "pods")
     gone = an_object(target, spec={"nodeName": "n", "containers": []})
@@ -234,7 +354,7 @@ def test_of_an_updated_secret_only_what_is_no_value_is_restored() -> None:
 
     found = undo(a_record(an_update(old, new, target=SECRETS)))
 
-    assert [one["path"] for one in patch_of(found)] == ["/type", "/type"]
+    assert [one["path"] for one in patch_of(found)] == ["/metadata/uid", "/type", "/type"]
     assert found.warnings == ("data.p is confidential and cannot be restored",)
 
 
@@ -385,9 +505,11 @@ def test_a_name_is_no_command(name: str) -> None:
     hostile = a_request(Operation.UPDATE, name=name, old=old, obj=new)
 
     created = undo(a_record(a_request(name=name))).command
-    words = shlex.split(undo(a_record(hostile)).command)
+    updated = undo(a_record(hostile)).command
+    words = shlex.split(updated.rsplit(" <<", 1)[0])
 
     assert words[3] == name
     assert len(words) == 10
+    assert updated.endswith("\nGOVERNOR")
     assert created.endswith("\nGOVERNOR")
     assert shlex.split(created.rsplit("<<", 1)[0])[3].endswith(f"/{name}")
