@@ -102,6 +102,7 @@ class _Failing:
         self._database = database
         self._plan = plan
         self.close = database.close
+        self.abandon = database.abandon
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
         if self._plan.is_armed and sql == self._plan.statement:

@@ -8,6 +8,8 @@ import apsw
 
 from controller.clients.outbox.database import Connect, Database, DatabaseError, Value
 
+_ABANDONED: list[Any] = []
+
 
 def connect_apsw(path: Path, *, create: bool) -> Database:
     """Open a file on the ordinary file system."""
@@ -48,6 +50,9 @@ class _Apsw:
             self._connection.close(force=True)
         except apsw.Error:
             return
+
+    def abandon(self) -> None:
+        _ABANDONED.append(self._connection)
 
 
 def _fault(error: apsw.Error) -> DatabaseError:

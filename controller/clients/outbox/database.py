@@ -4,6 +4,7 @@ The same statements run on any driver behind the port: the tests run them on one
 whose disk loses what was not synced. It knows no table.
 """
 
+import ctypes
 import sqlite3
 from collections.abc import Sequence
 from enum import IntEnum
@@ -61,6 +62,10 @@ class Database(Protocol):
         """Roll back what is open, and let go of the file. Never raises; idempotent."""
         ...
 
+    def abandon(self) -> None:
+        """Never close it, whatever becomes of this object: closing removes files by name."""
+        ...
+
 
 class Connect(Protocol):
     """Opens a file, makes it only if `create`, and runs nothing on it.
@@ -111,6 +116,10 @@ class _Sqlite3:
         except sqlite3.Error:
             return  # a checkpoint that failed: the log stays beside the file, nothing is lost
 
+    def abandon(self) -> None:
+        # Collecting it, at the latest when the interpreter ends, would close it.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+
 
 def _fault(error: sqlite3.Error) -> DatabaseError:
     # Faults of the module itself carry no code; an operational one is a text that is not UTF-8.
@@ -128,8 +137,8 @@ def explain(error: DatabaseError, path: Path) -> OutboxError:
             )
         case Code.CORRUPT | Code.NOTADB:
             return OutboxDamagedError(
-                f"{path}: damaged ({error}): move it and its -wal file away, and keep them; "
-                "the ledger tells which numbers are missing"
+                f"{path}: damaged ({error}): move it and its -wal file away, and keep them: "
+                "what was not in the ledger yet is nowhere else"
             )
         case Code.BUSY | Code.LOCKED:
             return OutboxError(f"{path}: locked by another process for too long; try again")

@@ -21,6 +21,10 @@ class OutboxDamagedError(OutboxError):
     """One file cannot be read any more. The other replicas' files are not affected."""
 
 
+class OutboxLostError(OutboxError):
+    """The file that was appended to was removed or replaced; the next append finds another."""
+
+
 class RowTooLargeError(OutboxError):
     """A body or a key is larger than an outbox takes; nothing was stored."""
 

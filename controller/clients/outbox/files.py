@@ -12,11 +12,15 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TypeAlias
 
 from controller.clients.outbox.errors import OutboxError, OutboxFullError
 
 _OWNER = re.compile(r"outbox-([0-9A-Z]{26})\.owner")
 _REPLICA = re.compile(r"[0-9A-Z]{26}")
+
+Identity: TypeAlias = tuple[int, int]
+"""Device and inode: which file it is, whatever its name."""
 
 
 class State(Enum):
@@ -42,6 +46,14 @@ class Place:
         return self.directory / f"outbox-{self.replica}.sqlite"
 
     @property
+    def beside(self) -> tuple[Path, Path]:
+        """The log and the index, which are there while a connection is open."""
+        database = self.database
+        return database.with_name(f"{database.name}-wal"), database.with_name(
+            f"{database.name}-shm"
+        )
+
+    @property
     def owner(self) -> Path:
         """The file whose lock says who appends."""
         return self.directory / f"outbox-{self.replica}.owner"
@@ -60,6 +72,12 @@ class Claim:
     def __init__(self, place: Place, descriptor: int) -> None:
         self.place = place
         self._descriptor = descriptor
+
+    @property
+    def identity(self) -> Identity:
+        """Which file the lock is on, wherever its name points by now."""
+        found = os.fstat(self._descriptor)
+        return found.st_dev, found.st_ino
 
     def mark(self, state: State) -> None:
         """Write durably what lies here.
@@ -84,11 +102,19 @@ class Claim:
             OSError: some remain; what is marked `GONE` is removed by the next sweep.
         """
         self.mark(State.GONE)
-        database = self.place.database
-        for suffix in ("", "-wal", "-shm"):
-            database.with_name(database.name + suffix).unlink(missing_ok=True)
+        for path in (self.place.database, *self.place.beside):
+            path.unlink(missing_ok=True)
         self.place.owner.unlink(missing_ok=True)
         self.release()
+
+
+def identity_of(path: Path) -> Identity | None:
+    """Which file a name points to; None: to none that can be reached."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def claim(place: Place, *, new: bool = False) -> Claim | None:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from controller.accounts.entries import Attempt
-from controller.clients.outbox import schema, statements
+from controller.clients.outbox import statements
 from controller.clients.outbox.database import (
     Connect,
     Database,
@@ -19,37 +19,27 @@ from controller.clients.outbox.database import (
     connect_sqlite3,
     explain,
 )
-from controller.clients.outbox.errors import (
-    OutboxDamagedError,
-    OutboxError,
-    OutboxFullError,
-    RowTooLargeError,
-)
-from controller.clients.outbox.files import (
-    Claim,
-    Place,
-    State,
-    claim,
-    make_private,
-    new_place,
-    open_directory,
-    places,
-)
+from controller.clients.outbox.errors import RowTooLargeError
+from controller.clients.outbox.home import Home
 from controller.clients.outbox.rows import MAX_BODY_BYTES, MAX_KEY_BYTES, RowKind
 from controller.clients.outbox.statements import New
 from controller.clients.outbox.writer import GroupCommit, Operation
 
 _MAX_TIME = 2**62
 
+T = TypeVar("T")
+
 
 class Outbox:
     """Appends to one replica's file, which no other process appends to.
 
-    Its methods are for any event loop and never block it; `close` does.
+    A file that is removed or replaced meanwhile is left, and another one begun: each
+    attempt names its own replica. Its methods are for any event loop and never block
+    it; `close` does.
     """
 
-    def __init__(self, held: Claim, writer: GroupCommit, clock_ms: Callable[[], int]) -> None:
-        self._held = held
+    def __init__(self, home: Home, writer: GroupCommit, clock_ms: Callable[[], int]) -> None:
+        self._home = home
         self._writer = writer
         self._clock_ms = clock_ms
 
@@ -74,25 +64,13 @@ class Outbox:
             OutboxFullError: nothing can be written there.
             OutboxError: the directory is not ours, or cannot be used.
         """
-        open_directory(directory)
-        try:
-            held, database = _take_over(directory, connect) or _make(directory, mint, connect)
-        except OSError as error:
-            raise OutboxFullError(
-                f"{directory}: cannot be written ({error.strerror}): free space, or give "
-                "Governor a directory that it may write to"
-            ) from error
-        writer = GroupCommit(
-            database,
-            reopen=partial(_connect, held.place, connect),
-            name=f"outbox-{held.place.replica}",
-        )
-        return cls(held, writer, clock_ms)
+        home = Home(directory, mint=mint, connect=connect)
+        return cls(home, GroupCommit(home, name=f"outbox-{home.replica}"), clock_ms)
 
     @property
     def replica(self) -> str:
-        """The name under which its rows are numbered."""
-        return self._held.place.replica
+        """The name under which rows are numbered at present."""
+        return self._home.replica
 
     async def append(
         self,
@@ -153,7 +131,7 @@ class Outbox:
         Later calls raise `OutboxClosedError`. Idempotent.
         """
         self._writer.close()
-        self._held.release()
+        self._home.release()
 
     def __enter__(self) -> Self:
         return self
@@ -167,82 +145,16 @@ class Outbox:
         self.close()
 
     async def _append(self, operation: Operation[int], *, size: int) -> Attempt:
-        return Attempt(self.replica, await self._submit(operation, size=size))
+        def numbered(database: Database) -> Attempt:
+            return self._home.number(operation(database))
 
-    async def _submit(self, operation: Operation[int], *, size: int) -> int:
+        return await self._submit(numbered, size=size)
+
+    async def _submit(self, operation: Operation[T], *, size: int) -> T:
         try:
             return await self._writer.submit(operation, size=size)
         except DatabaseError as error:
-            raise explain(error, self._held.place.database) from error
-
-
-def _take_over(directory: Path, connect: Connect) -> tuple[Claim, Database] | None:
-    """Give the oldest whole file that nobody holds; one that is damaged is left as it is."""
-    for place in places(directory):
-        held = claim(place)
-        if held is None:
-            continue
-        try:
-            if place.state() is State.MADE:
-                return held, _open_whole(place, connect)
-        except OutboxDamagedError:
-            pass  # whoever reads it reports it; new rows go elsewhere
-        except OutboxError:
-            held.release()
-            raise
-        held.release()
-    return None
-
-
-def _open_whole(place: Place, connect: Connect) -> Database:
-    if not place.database.exists():
-        raise OutboxDamagedError(f"{place.database}: is missing")
-    try:
-        database = _connect(place, connect)
-        try:
-            schema.check_whole(database)
-        except DatabaseError:
-            database.close()
-            raise
-    except DatabaseError as error:
-        raise explain(error, place.database) from error
-    return database
-
-
-def _make(directory: Path, mint: Callable[[], str], connect: Connect) -> tuple[Claim, Database]:
-    held: Claim | None = None
-    while held is None:
-        held = claim(new_place(directory, mint()), new=True)
-    try:
-        return held, _create(held, connect)
-    except DatabaseError as error:
-        held.release()
-        raise explain(error, held.place.database) from error
-    except OSError:
-        held.release()
-        raise
-
-
-def _create(held: Claim, connect: Connect) -> Database:
-    make_private(held.place.database)
-    database = connect(held.place.database, create=True)
-    try:
-        schema.create(database)
-        held.mark(State.MADE)
-    except (DatabaseError, OSError):
-        database.close()
-        raise
-    return database
-
-
-def _connect(place: Place, connect: Connect) -> Database:
-    database = connect(place.database, create=False)
-    try:
-        schema.prepare_owner(database)
-    except DatabaseError:
-        database.close()
-        raise
-    return database
+            raise explain(error, self._home.place.database) from error
 
 
 def _checked(new: New) -> New:

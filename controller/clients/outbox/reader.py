@@ -184,8 +184,9 @@ class Outboxes:
             raise UnknownReplicaError(f"{place.database}: there is no such outbox here")
         if not place.database.exists():
             raise OutboxDamagedError(
-                f"{place.database}: is missing, and was not drained: the ledger tells which "
-                f"numbers it lacks; remove {place.owner.name} to give it up"
+                f"{place.database}: is missing, and was not drained: what it held is in no "
+                "ledger, and nothing tells how much that was; put it back, or remove "
+                f"{place.owner.name} to give it up"
             )
         try:
             database = self._connect(place.database, create=False)

@@ -93,6 +93,15 @@ def position(database: Database) -> Position:
     return Position(sequence[0][0] if sequence else 0, up_to[0][0])
 
 
+def never_give_again(database: Database, up_to: int) -> None:
+    """Go on above this number, though the rows up to it may be gone: those are `missing` then."""
+    database.execute(
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'rows', 0 "
+        "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'rows')"
+    )
+    database.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'rows'", (up_to,))
+
+
 def waiting(database: Database) -> int:
     """How many numbers were given and not acknowledged."""
     highest, up_to = position(database)

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from controller.clients.outbox.database import Database
 from controller.clients.outbox.errors import OutboxClosedError
@@ -22,6 +22,31 @@ T = TypeVar("T")
 Operation: TypeAlias = Callable[[Database], T]
 
 
+class Files(Protocol):
+    """Where transactions are written to. All of it is called on the writer's thread."""
+
+    def opened(self) -> Database:
+        """Give the open database, opened anew where that is needed.
+
+        Raises:
+            DatabaseError: it cannot be opened.
+            OutboxError: likewise, and no other could be made.
+        """
+        ...
+
+    def confirm(self) -> None:
+        """Say that what was committed is where a reader will find it.
+
+        Raises:
+            OutboxError: it is not.
+        """
+        ...
+
+    def let_go(self) -> None:
+        """Close the database, which rolls back what is open. Idempotent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Job(Generic[T]):
     operation: Operation[T]
@@ -31,15 +56,14 @@ class _Job(Generic[T]):
 
 
 class GroupCommit:
-    """Runs operations on one database, and answers each once its transaction is durable.
+    """Runs operations on a database, and answers each once its transaction is durable.
 
     Operations must not commit, and must leave whatever they raise to be the fault of
     all that share their transaction: check what may be wrong before.
     """
 
-    def __init__(self, database: Database, *, reopen: Callable[[], Database], name: str) -> None:
-        self._database: Database | None = database
-        self._reopen = reopen
+    def __init__(self, files: Files, *, name: str) -> None:
+        self._files = files
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._is_last = False
         self._closed = False
@@ -58,7 +82,8 @@ class GroupCommit:
 
         Raises:
             OutboxClosedError: the writer was closed.
-            DatabaseError: nothing that was asked for in the same transaction is promised.
+            DatabaseError, OutboxError: nothing that was asked for in the same transaction is
+                promised.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -79,7 +104,7 @@ class GroupCommit:
     def _run(self) -> None:
         while batch := self._next_batch():
             _answer(batch, self._commit(batch))
-        self._let_go()
+        self._files.let_go()
 
     def _next_batch(self) -> list[_Job[Any]]:
         """Everything that waits, within bounds; waits for the first. Empty: that was all."""
@@ -99,20 +124,15 @@ class GroupCommit:
 
     def _commit(self, batch: Sequence[_Job[Any]]) -> list[Any] | Exception:
         try:
-            if self._database is None:
-                self._database = self._reopen()
-            self._database.execute("BEGIN IMMEDIATE")
-            results = [job.operation(self._database) for job in batch]
-            self._database.execute("COMMIT")
+            database = self._files.opened()
+            database.execute("BEGIN IMMEDIATE")
+            results = [job.operation(database) for job in batch]
+            database.execute("COMMIT")
+            self._files.confirm()
         except Exception as error:  # noqa: BLE001 -- else the thread ends, and all callers wait forever
-            self._let_go()  # rolls back; the next batch starts from what is on the disk
+            self._files.let_go()  # rolls back; the next batch starts from what is on the disk
             return error
         return results
-
-    def _let_go(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
 
 
 def _answer(batch: Sequence[_Job[Any]], outcome: list[Any] | Exception) -> None:
