@@ -12,16 +12,19 @@ class RedactedFields:
 
     api_groups: tuple[str, ...]
     resources: tuple[str, ...]
-    """As in RBAC's PolicyRule, like `api_groups`: `*`, `*/scale`, `pods/exec`."""
+    """Like RBAC's (`*`, `*/scale`, `pods/exec`), but `pods` means its subresources, too."""
     fields: tuple[str, ...]
     """Field paths, e.g. `spec.template.spec.containers[*].env[*].value`."""
 
     def covers(self, group: str, path: str) -> bool:
-        """Whether a resource, or a subresource in RBAC's form, is meant."""
+        """Whether a resource, or a subresource in RBAC's form, is meant.
+
+        Who names a resource means its subresources too: most of them carry the whole object.
+        """
         if not {"*", group}.intersection(self.api_groups):
             return False
-        subresource = path.partition("/")[2]
-        meant = {"*", path, f"*/{subresource}"} if subresource else {"*", path}
+        resource, _, subresource = path.partition("/")
+        meant = {"*", path, resource, f"*/{subresource}"} if subresource else {"*", path}
         return not meant.isdisjoint(self.resources)
 
 

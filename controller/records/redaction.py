@@ -4,26 +4,33 @@ The values of Secrets, and the fields that Governance lists, become keyed marks:
 equal values give equal marks, so that policies can compare what they cannot read.
 Everything downstream (policies, records, logs, traces) gets the redacted request;
 only stamps and content digests are taken from the original.
+
+Runs before anything was judged, so its cost is bounded: where there are too many values
+to be marked one by one, or too much to be searched for them, more is marked than need be.
 """
 
-import base64
-import binascii
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
 import orjson
 
-from controller.apis.fieldpaths import ANY_ITEM, FieldPath, format_field_path, parse_field_path
+from controller.apis.fieldpaths import FieldPath, format_field_path, parse_field_path
 from controller.apis.governance import Governance
 from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Target
+from controller.records.places import Each, Make, Whole, filled, tree_of
+from controller.records.repeats import IsRepeat, repeats_of
 from controller.records.stamps import CHANGE
 
 MARK: Final = "hmac-sha256:"
 """What every mark begins with."""
+MAX_PATHS: Final = 256
+"""How many places are listed; more are gathered under what they have in common."""
+MAX_KEY: Final = 256
+"""Characters of a key in a listed place; a longer one is gathered under what holds it."""
 
 _MARK_DIGITS: Final = 32
 _COPIES: Final = (
@@ -33,8 +40,7 @@ _COPIES: Final = (
     "banzaicloud.com/last-applied",
 )
 """Annotations in which tools keep a copy of the whole object, some of them compressed."""
-_MIN_TELLING: Final = 8
-"""Characters of a value from which its occurrence within an annotation is no coincidence."""
+_UNSEARCHED: Final = frozenset({CHANGE, *_COPIES})
 
 _SECRET_FIELDS: Final[tuple[FieldPath, ...]] = (("data",), ("stringData",))
 
@@ -45,7 +51,8 @@ class Redacted:
 
     request: AdmissionRequest
     paths: tuple[str, ...] = ()
-    """What was replaced in object or oldObject, as field paths; empty: nothing was."""
+    """Where something was replaced in object or oldObject, as field paths: at the place or above
+    it, at most `MAX_PATHS` below the root's fields; empty: nothing was."""
 
 
 def redact(request: AdmissionRequest, *, governance: Governance, key: bytes) -> Redacted:
@@ -60,18 +67,32 @@ def redact(request: AdmissionRequest, *, governance: Governance, key: bytes) -> 
     if not fields:
         return Redacted(request)
 
-    marks = _Marks(key)
-    obj, old = _Marker(marks, request.obj), _Marker(marks, request.old)
-    for marker in (obj, old):
-        marker.replace_fields(fields)
+    marks = _marks_of(request, fields, lambda value: mark_of(value, key=key))
     # What either object holds may be repeated in the other: of both, before any copy.
-    for marker in (obj, old):
-        marker.replace_copies()
-    paths = dict.fromkeys((*obj.paths, *old.paths))
-    if not paths:
+    obj, old = _without_repeats((marks.obj, marks.old), marks)
+    if not marks.paths:
         return Redacted(request)
-    redacted = replace(request, obj=obj.redacted, old=old.redacted)
-    return Redacted(redacted, tuple(map(_path_text, paths)))
+    paths = _gathered([*marks.paths])
+    return Redacted(replace(request, obj=obj, old=old), tuple(map(format_field_path, paths)))
+
+
+def repeats_confidential(text: str, request: AdmissionRequest, *, governance: Governance) -> bool:
+    """Whether a text of the agent's repeats a confidential value of its write, or might.
+
+    Args:
+        text: whole; a part of it may hold the beginning of a value only.
+        request: as the API server sent it.
+        governance: says what is confidential.
+    """
+    fields = _confidential_fields(request.target, governance)
+    if not fields:
+        return False
+    each, tree = Each(lambda _: ""), tree_of(fields)
+    for obj in (request.obj, request.old):
+        each.within(obj, tree)
+    values = [value for _, value in each.marks] if each.left >= 0 else None
+    is_repeat = repeats_of(values, (text,))
+    return is_repeat is None or is_repeat(text)
 
 
 def mark_of(value: Json, *, key: bytes) -> str:
@@ -80,8 +101,7 @@ def mark_of(value: Json, *, key: bytes) -> str:
     return MARK + hmac.digest(key, written, "sha256").hex()[:_MARK_DIGITS]
 
 
-# On the hot path, and the same few thousand paths again and again.
-_path_text = lru_cache(maxsize=8192)(format_field_path)
+# On the hot path, and always the same: Governance's.
 _path_of = lru_cache(maxsize=1024)(parse_field_path)
 
 
@@ -96,109 +116,125 @@ def _confidential_fields(target: Target, governance: Governance) -> tuple[FieldP
     return (*_SECRET_FIELDS, *listed) if is_secret else listed
 
 
+@dataclass(slots=True)
 class _Marks:
-    """The marks of one request, each made once."""
+    """The objects of a request with marks where the fields lead to."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-        # `1` and `true` are one key to Python.
-        self._marks: dict[tuple[type, Json], str] = {}
-
-    def of(self, value: Json) -> str:
-        identity = (type(value), value)
-        if identity not in self._marks:
-            self._marks[identity] = mark_of(value, key=self._key)
-        return self._marks[identity]
-
-    def spellings(self) -> list[str]:
-        """How the marked texts may be repeated elsewhere."""
-        return [text for _, value in self._marks for text in _spellings(value)]
+    make: Make
+    obj: Mapping[str, Json] | None
+    old: Mapping[str, Json] | None
+    paths: dict[FieldPath, None]
+    """Where marks are, in order."""
+    values: list[Json] | None
+    """What was marked; None: too much to be told one by one."""
+    tells_by_ownership: bool
+    """Whether `managedFields` may name confidential values."""
 
 
-class _Marker:
-    """Replaces values in one object, and keeps where they were."""
+def _marks_of(request: AdmissionRequest, fields: tuple[FieldPath, ...], make: Make) -> _Marks:
+    tree = tree_of(fields)
+    each = Each(make)
+    obj, old = each.within(request.obj, tree), each.within(request.old, tree)
+    if each.left >= 0:
+        by_item = any(isinstance(part, int) for path in each.paths for part in path)
+        values = [value for _, value in each.marks]
+        return _Marks(make, obj, old, each.paths, values, by_item)
+    whole = Whole(make)
+    obj, old = whole.within(request.obj, tree), whole.within(request.old, tree)
+    return _Marks(make, obj, old, whole.paths, None, tells_by_ownership=True)
 
-    def __init__(self, marks: _Marks, obj: Mapping[str, Json] | None) -> None:
-        self.redacted = obj
-        self.paths: dict[FieldPath, None] = {}
-        self._marks = marks
 
-    def replace_fields(self, fields: Iterable[FieldPath]) -> None:
-        """Mark what the fields lead to."""
-        if self.redacted is None:
-            return
-        redacted: Json = {**self.redacted}
-        for field in fields:
-            redacted = self.replace_at(redacted, field)
-        self.redacted = cast("dict[str, Json]", redacted)
+def _without_repeats(
+    objs: Iterable[Mapping[str, Json] | None], marks: _Marks
+) -> list[Mapping[str, Json] | None]:
+    """The objects without what repeats the marked values in their metadata."""
+    found = [*objs]
+    annotations = [_metadata_map(obj, "annotations") for obj in found]
+    labels = [_metadata_map(obj, "labels") for obj in found]
+    # Two searches, so that no annotation is so large that keys and labels cannot be judged.
+    short = [key for entries in (*annotations, *labels) for key in entries if key != CHANGE]
+    short += [text for entries in labels for text in entries.values() if isinstance(text, str)]
+    long = [
+        text
+        for entries in annotations
+        for key, text in entries.items()
+        if isinstance(text, str) and key not in _UNSEARCHED
+    ]
+    is_short, is_long = repeats_of(marks.values, short), repeats_of(marks.values, long)
+    return [_Repeats(marks, is_short, is_long).within(obj) for obj in found]
 
-    def replace_at(self, value: Json, field: FieldPath, *, at: FieldPath = ()) -> Json:
-        """The value with marks wherever the field leads to, or the same one if nowhere."""
-        if not field:
-            return self._replace(value, at)
-        segment, rest = field[0], field[1:]
-        if isinstance(segment, str):
-            if not isinstance(value, dict) or segment not in value:
-                return value
-            inner = self.replace_at(value[segment], rest, at=(*at, segment))
-            return value if inner is value[segment] else {**value, segment: inner}
-        if not isinstance(value, list):
-            return value
-        return [
-            self.replace_at(item, rest, at=(*at, index)) if segment in {ANY_ITEM, index} else item
-            for index, item in enumerate(value)
-        ]
 
-    def replace_copies(self) -> None:
-        """Mark what repeats the marked values: some annotations, and the names of set members."""
-        metadata = (self.redacted or {}).get("metadata")
-        if not isinstance(metadata, dict):
-            return
-        found = self._without_copies(metadata)
-        if any(isinstance(segment, int) for path in self.paths for segment in path):
+def _metadata_map(obj: Mapping[str, Json] | None, name: str) -> dict[str, Json]:
+    metadata = (obj or {}).get("metadata")
+    found = metadata.get(name) if isinstance(metadata, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+@dataclass(slots=True)
+class _Repeats:
+    """Marks what repeats the marked values in the metadata of one object."""
+
+    marks: _Marks
+    is_short: IsRepeat | None
+    """Of keys and labels."""
+    is_long: IsRepeat | None
+    """Of annotations."""
+
+    def within(self, obj: Mapping[str, Json] | None) -> Mapping[str, Json] | None:
+        metadata = (obj or {}).get("metadata")
+        if obj is None or not isinstance(metadata, dict):
+            return obj
+        found = self._without(metadata, "annotations", self.is_long)
+        found = self._without(found, "labels", self.is_short)
+        if self.marks.tells_by_ownership:
             found = _without_owned_values(found)
-        self.redacted = {**(self.redacted or {}), "metadata": found}
+        return obj if found is metadata else {**obj, "metadata": found}
 
-    def _replace(self, value: Json, at: FieldPath) -> Json:
-        """Leaf by leaf: which keys and how many items there are stays to be judged."""
-        if isinstance(value, dict):
-            return {key: self._replace(entry, (*at, key)) for key, entry in value.items()}
-        if isinstance(value, list):
-            return [self._replace(item, (*at, index)) for index, item in enumerate(value)]
-        if value is None or at in self.paths:
-            return value
-        self.paths[at] = None
-        return self._marks.of(value)
-
-    def _without_copies(self, metadata: dict[str, Json]) -> dict[str, Json]:
-        annotations = metadata.get("annotations")
-        if not isinstance(annotations, dict) or not annotations.keys() - {CHANGE}:
+    def _without(
+        self, metadata: dict[str, Json], name: str, is_repeat: IsRepeat | None
+    ) -> dict[str, Json]:
+        entries = metadata.get(name)
+        if not isinstance(entries, dict) or not entries.keys() - {CHANGE}:
             return metadata
-        texts = self._marks.spellings()
-        marked = {
-            name: self._replace(value, ("metadata", "annotations", name))
-            for name, value in annotations.items()
-            if name in _COPIES or (name != CHANGE and _repeats_one(value, texts))
-        }
-        return {**metadata, "annotations": {**annotations, **marked}} if marked else metadata
+        if self.is_short is None:
+            return {**metadata, name: self._as_one(entries, ("metadata", name))}
+        if is_repeat is None:
+            entries = self._with_one_mark(entries, ("metadata", name))
+        found: dict[str, Json] = {}
+        for key, text in entries.items():
+            kept = self._key(key)
+            found[kept] = text if is_repeat is None else self._text(key, text, is_repeat)
+            if kept != key or found[kept] is not text:
+                self.marks.paths["metadata", name, kept] = None
+        return {**metadata, name: found} if found != metadata[name] else metadata
 
+    def _as_one(self, entries: dict[str, Json], at: FieldPath) -> dict[str, Json]:
+        """Keys and all: one entry, for keys may repeat values too."""
+        self.marks.paths[at] = None
+        self.marks.tells_by_ownership = True
+        mark = self.marks.make({key: text for key, text in entries.items() if key != CHANGE})
+        stamp = {CHANGE: entries[CHANGE]} if CHANGE in entries else {}
+        return {**stamp, mark: mark}
 
-def _repeats_one(annotation: Json, texts: Iterable[str]) -> bool:
-    return isinstance(annotation, str) and any(text in annotation for text in texts)
+    def _with_one_mark(self, entries: dict[str, Json], at: FieldPath) -> dict[str, Json]:
+        """Each with the mark of all."""
+        self.marks.paths[at] = None
+        mark = self.marks.make({key: text for key, text in entries.items() if key != CHANGE})
+        return {key: text if key == CHANGE else mark for key, text in entries.items()}
 
+    def _key(self, key: str) -> str:
+        if key == CHANGE or self.is_short is None or not self.is_short(key):
+            return key
+        # Ownership lists the keys.
+        self.marks.tells_by_ownership = True
+        return self.marks.make(key)
 
-def _spellings(value: Json) -> list[str]:
-    """How a text may be repeated elsewhere: as it is, decoded from base64, or within JSON."""
-    if not isinstance(value, str) or len(value) < _MIN_TELLING:
-        return []
-    texts = [value]
-    try:
-        decoded = base64.b64decode(value.encode(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        decoded = ""
-    if len(decoded) >= _MIN_TELLING:
-        texts.append(decoded)
-    return [spelt for text in texts for spelt in (text, orjson.dumps(text).decode()[1:-1])]
+    def _text(self, key: str, text: Json, is_repeat: IsRepeat) -> Json:
+        if key == CHANGE or text is None:
+            return text
+        if key in _COPIES or (isinstance(text, str) and is_repeat(text)):
+            return filled(text, self.marks.make(text))
+        return text
 
 
 def _without_owned_values(metadata: dict[str, Json]) -> dict[str, Json]:
@@ -210,3 +246,25 @@ def _without_owned_values(metadata: dict[str, Json]) -> dict[str, Json]:
         {**entry, "fieldsV1": {}} if isinstance(entry, dict) else entry for entry in entries
     ]
     return {**metadata, "managedFields": kept}
+
+
+def _gathered(paths: list[FieldPath]) -> list[FieldPath]:
+    """At most `MAX_PATHS` that lead to, or above, all of them: the longest that are so few.
+
+    Never above the fields of the root, nor above those of the metadata.
+    """
+    cut = [*dict.fromkeys(map(_above_long_keys, paths))]
+    depth = max(map(len, cut))
+    while len(cut) > MAX_PATHS and depth > 1:
+        depth -= 1
+        cut = [*dict.fromkeys(_cut(path, depth) for path in cut)]
+    return cut
+
+
+def _above_long_keys(path: FieldPath) -> FieldPath:
+    long = (at for at, part in enumerate(path) if isinstance(part, str) and len(part) > MAX_KEY)
+    return path[: next(long, len(path))] or path[:1]
+
+
+def _cut(path: FieldPath, depth: int) -> FieldPath:
+    return path[: max(depth, 2)] if path[0] == "metadata" else path[:depth]

@@ -95,7 +95,7 @@ def test_a_value_that_moves_from_the_data_into_a_note_is_marked_there() -> None:
     found = redacted(a_request(Operation.UPDATE, target=SECRETS, old=old, obj=new))
 
     assert "correct horse" not in text_of(found)
-    assert found.paths == ("metadata.annotations.note", "data.p")
+    assert found.paths == ("data.p", "metadata.annotations.note")
 
 
 def test_a_value_of_any_script_is_marked() -> None:
@@ -219,6 +219,7 @@ def test_a_listed_map_keeps_its_keys() -> None:
         pytest.param(listed(ENV, group="apps"), id="of another group"),
         pytest.param(listed(ENV, resource="pods/exec"), id="of a subresource"),
         pytest.param(listed(ENV, resource="*/exec"), id="of that subresource of everything"),
+        pytest.param(listed(ENV, resource="replicasets"), id="of another resource"),
         pytest.param(listed("spec.containers[3].env[*].value"), id="of an item that is not there"),
         pytest.param(listed("spec.containers.env"), id="of a list taken for a map"),
         pytest.param(listed("spec[*].env"), id="of a map taken for a list"),
@@ -230,7 +231,16 @@ def test_what_is_not_meant_stays(rule: RedactedFields) -> None:
     assert redacted(request, rule).request is request
 
 
-@pytest.mark.parametrize("resource", ["*", "pods/exec", "*/exec"])
+@pytest.mark.requirement("record-before-effect.secrets-unseen")
+def test_what_is_listed_of_a_resource_is_marked_in_its_subresources() -> None:
+    status = Target("", "v1", "Pod", "pods", "status")
+
+    found = redacted(a_request(target=status, obj=a_pod("first-value")), listed(ENV))
+
+    assert "first-value" not in text_of(found)
+
+
+@pytest.mark.parametrize("resource", ["*", "pods", "pods/exec", "*/exec"])
 def test_the_options_of_a_connection_can_be_listed(resource: str) -> None:
     target = Target("", "v1", "PodExecOptions", "pods", "exec")
     obj: dict[str, Json] = {"kind": "PodExecOptions", "command": ["login", "--token=secret"]}

@@ -36,6 +36,7 @@ from tests.jsonpatches import apply_patch
 from tests.outboxes import NOON, FailingOnce, open_outbox
 from tests.recorded import STAMP_KEY, annotated
 from tests.strategies import json_objects
+from webhooks.mutation import WITHHELD
 
 WHY = "the queue is full"
 REASONED = a_request(obj=annotated(an_object(), **{REASON: WHY}))
@@ -83,6 +84,29 @@ async def test_the_reason_leaves_the_object_and_waits_under_the_change_id(tmp_pa
     (row,) = desk.rows()
     assert (row.kind, row.body.decode(), row.made_at) == (RowKind.REASON, WHY, NOON)
     assert row.key == read_stamp(patched, key=STAMP_KEY)
+
+
+@pytest.mark.requirement("record-before-effect.secrets-unseen")
+@pytest.mark.parametrize(
+    "reason",
+    [
+        pytest.param(f"rotate to {SECRET_VALUE}", id="as it is stored"),
+        pytest.param(f"rotate to {base64.b64decode(SECRET_VALUE).decode()}", id="decoded"),
+        pytest.param("x" * 990 + SECRET_VALUE, id="where the reason is cut"),
+    ],
+)
+async def test_a_reason_that_tells_a_secret_is_withheld(tmp_path: Path, reason: str) -> None:
+    desk = await a_desk(tmp_path)
+    secret: dict[str, Json] = {**an_object(SECRETS), "data": {"a": SECRET_VALUE}}
+    await mutate(desk, a_request(target=SECRETS, obj=annotated(secret, **{REASON: reason})))
+    assert [row.body.decode() for row in desk.rows()] == [WITHHELD]
+
+
+async def test_the_reason_of_a_secret_that_tells_nothing_is_kept(tmp_path: Path) -> None:
+    desk = await a_desk(tmp_path)
+    secret: dict[str, Json] = {**an_object(SECRETS), "data": {"a": SECRET_VALUE}}
+    await mutate(desk, a_request(target=SECRETS, obj=annotated(secret, **{REASON: WHY})))
+    assert [row.body.decode() for row in desk.rows()] == [WHY]
 
 
 async def test_without_a_reason_nothing_is_kept(tmp_path: Path) -> None:

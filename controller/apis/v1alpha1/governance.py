@@ -32,7 +32,8 @@ class RedactedFields(WireModel):
     """API groups without version, such as `apps`; `""` is the core group, `*` every group."""
     resources: Annotated[ListOf[Resource], Field(min_length=1, max_length=64), UniqueItems()]
     """Resources by their plural, in lower case: `deployments`, a subresource as `pods/exec`, or
-    `*` for all resources and subresources. `pods` does not include its subresources."""
+    `*` for all resources and subresources. `pods` includes its subresources, such as
+    `pods/status`: most of them carry the whole object. `pods/exec` is that one alone."""
     fields: Annotated[ListOf[FieldPathText], Field(min_length=1, max_length=64), UniqueItems()]
     """The confidential fields; a path includes everything below it. Names joined by dots, `[*]`
     or `[0]` for a list's items, and `["…"]` for a key with other characters:
