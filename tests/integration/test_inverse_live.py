@@ -68,11 +68,14 @@ class Scene:
 
     def undo(self) -> Completed:
         """Run the command that the inverse of the last write states."""
-        found = self.inverse()
+        return self.paste(self.inverse())
+
+    def paste(self, found: Inverse | NoInverse, *more: str) -> Completed:
+        """Run the command that an inverse states, with more arguments."""
         assert isinstance(found, Inverse), found
         line, _, document = found.command.partition(" <<'GOVERNOR'\n")
         stdin = document.removesuffix("\nGOVERNOR")
-        return self.plane.kubectl(*shlex.split(line)[1:], stdin=stdin)
+        return self.plane.kubectl(*shlex.split(line)[1:], *more, stdin=stdin)
 
     def content(self, path: str) -> dict[str, Json]:
         """What a client wrote of an object, without what servers and controllers add."""
@@ -114,6 +117,7 @@ DEPLOYMENT = Case(
     },
 )
 TWO: dict[str, Any] = {"containers": [{"name": "side", "image": "s:1"}, *POD_SPEC["containers"]]}
+STILL = CASES["replication controller"]
 CONFIGMAP = Case("v1", "configmaps", {"data": {"a": "1", "b.c": "2"}})
 
 Edit: TypeAlias = "dict[str, Any] | list[dict[str, Any]]"
@@ -197,13 +201,11 @@ def test_a_fix_that_somebody_made_since_is_not_overwritten(scene: Scene) -> None
     path = scene.create(CONFIGMAP)
     scene.call("PATCH", path, {"data": {"a": "agent", "new": "x"}}, content_type=MERGE)
     found = scene.inverse()
-    assert isinstance(found, Inverse)
-    arguments = shlex.split(found.command)[1:]
-    scene.plane.kubectl(*arguments, "--dry-run=server").require_ok()
+    scene.paste(found, "--dry-run=server").require_ok()
     scene.call("PATCH", path, {"data": {"a": "person"}}, content_type=MERGE)
     fixed = scene.content(path)
 
-    failed = scene.plane.kubectl(*arguments)
+    failed = scene.paste(found)
 
     assert not failed.ok
     assert "The request is invalid" in failed.stderr
@@ -219,8 +221,124 @@ def test_an_item_that_is_no_longer_in_its_place_is_not_taken_for_another(scene: 
     item = {"name": "first", "image": "x:2"}
     scene.call("PATCH", path, [{**insert, "value": item}], content_type=JSON_PATCH)
 
-    assert isinstance(found, Inverse)
-    assert not scene.plane.kubectl(*shlex.split(found.command)[1:]).ok
+    assert not scene.paste(found).ok
+
+
+def ingress_rule(host: str, service: str) -> dict[str, Any]:
+    backend = {"service": {"name": service, "port": {"number": 80}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    return {"host": host, "http": {"paths": paths}}
+
+
+def metric(resource: str, percent: int) -> dict[str, Any]:
+    target = {"type": "Utilization", "averageUtilization": percent}
+    return {"type": "Resource", "resource": {"name": resource, "target": target}}
+
+
+INGRESS = Case(
+    "networking.k8s.io/v1", "ingresses", {"spec": {"rules": [ingress_rule("a.example.com", "old")]}}
+)
+AUTOSCALER = CASES["autoscaler of version 2"]
+PORTS = Case(
+    "networking.k8s.io/v1",
+    "networkpolicies",
+    {"spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 53, "endPort": 60}]}]}},
+)
+
+SHIFTS = [
+    pytest.param(
+        INGRESS,
+        ("/spec/rules/0/http/paths/0/backend/service/name", "new"),
+        ("/spec/rules/0", ingress_rule("b.example.com", "new")),
+        id="rules of an Ingress",
+    ),
+    pytest.param(
+        AUTOSCALER,
+        ("/spec/metrics/0/resource/target/averageUtilization", 80),
+        ("/spec/metrics/0", metric("memory", 80)),
+        id="metrics of an autoscaler",
+    ),
+    pytest.param(
+        PORTS,
+        ("/spec/ingress/0/ports/0/endPort", 70),
+        ("/spec/ingress/0/ports/0", {"port": 53, "endPort": 70, "protocol": "UDP"}),
+        id="ports of a network policy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "edit", "insertion"), SHIFTS)
+@pytest.mark.requirement("undo.inverse")
+def test_an_item_that_somebody_put_before_is_not_taken_for_the_changed_one(
+    scene: Scene, case: Case, edit: tuple[str, Json], insertion: tuple[str, Json]
+) -> None:
+    path = scene.create(case)
+    before = scene.content(path)
+    replaced: Json = {"op": "replace", "path": edit[0], "value": edit[1]}
+    added: Json = {"op": "add", "path": insertion[0], "value": insertion[1]}
+    scene.call("PATCH", path, [replaced], content_type=JSON_PATCH)
+    found = scene.inverse()
+    scene.call("PATCH", path, [added], content_type=JSON_PATCH)
+    shifted = scene.content(path)
+
+    assert not scene.paste(found).ok
+    assert scene.content(path) == shifted
+    scene.call("PATCH", path, [{"op": "remove", "path": insertion[0]}], content_type=JSON_PATCH)
+    scene.paste(found).require_ok()
+    assert scene.content(path) == before
+
+
+@pytest.mark.parametrize(
+    ("case", "subresource", "edit"),
+    [
+        pytest.param(STILL, "", {"spec": {"replicas": 5}}, id="an object"),
+        pytest.param(STILL, "scale", {"spec": {"replicas": 5}}, id="a scale"),
+        pytest.param(CASES["pod"], "status", {"status": {"message": "x"}}, id="a status"),
+    ],
+)
+@pytest.mark.requirement("undo.inverse")
+def test_an_object_that_was_created_anew_is_not_patched(
+    scene: Scene, case: Case, subresource: str, edit: Edit
+) -> None:
+    path = scene.create(case)
+    where = f"{path}/{subresource}".removesuffix("/")
+    scene.call("PATCH", where, edit, content_type=MERGE)
+    found = scene.inverse()
+    scene.paste(found, "--dry-run=server").require_ok()
+    scene.call("DELETE", f"{path}?gracePeriodSeconds=0")
+    eventually(lambda: scene.plane.admin.call("GET", path).status == 404, "deleted")
+    scene.create(case)
+    scene.call("PATCH", where, edit, content_type=MERGE)
+    anew = scene.call("GET", path).json
+
+    assert not scene.paste(found).ok
+    now = scene.call("GET", path).json
+    assert now["spec"] == anew["spec"]
+    assert now["status"].get("message") == anew["status"].get("message")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("é\u2028\x7f\x85<&>'\"\\ud83d\U0001f600\U000e0041\x00\n\ufeff", id="any text"),
+        pytest.param("x" * 400_000, id="more than an argument may be long"),
+    ],
+)
+def test_any_text_is_put_back(scene: Scene, text: str) -> None:
+    path = scene.create(Case("v1", "configmaps", {"data": {"a": text}}))
+    scene.call("PATCH", path, {"data": {"a": "1"}}, content_type=MERGE)
+    scene.undo().require_ok()
+    assert scene.content(path)["data"] == {"a": text}
+
+    scene.call("PATCH", path, {"data": {"a": "2"}}, content_type=MERGE)
+    scene.call("PATCH", path, {"data": {"a": text}}, content_type=MERGE)
+    scene.undo().require_ok()
+    assert scene.content(path)["data"] == {"a": "2"}
+
+    scene.call("PATCH", path, {"data": {"a": text}}, content_type=MERGE)
+    scene.call("DELETE", path)
+    scene.undo().require_ok()
+    assert scene.content(path)["data"] == {"a": text}
 
 
 def test_a_create_is_undone(scene: Scene) -> None:
@@ -238,9 +356,7 @@ def test_another_object_of_the_same_name_is_not_deleted(scene: Scene) -> None:
     scene.call("DELETE", path)
     scene.create(CONFIGMAP)
 
-    assert isinstance(found, Inverse)
-    line, _, document = found.command.partition(" <<'GOVERNOR'\n")
-    failed = scene.plane.kubectl(*shlex.split(line)[1:], stdin=document.removesuffix("\nGOVERNOR"))
+    failed = scene.paste(found)
 
     assert not failed.ok
     assert "the UID in the precondition" in failed.stderr

@@ -130,7 +130,7 @@ def test_an_item_that_kubernetes_names_is_bound_by_its_name(items: str, key: str
         pytest.param(
             "env", [{"name": "a", "value": "1"}], [{"name": "b", "value": "1"}], id="a renamed item"
         ),
-        pytest.param("env", [{"name": {}, "x": 1}], [{"name": {}, "x": 2}], id="a name of no text"),
+        pytest.param("env", [{"name": 7, "x": 1}], [{"name": 7, "x": 2}], id="a name of no text"),
         pytest.param("containers", [{"x": 1}], [{"x": 2}], id="no name"),
         pytest.param("args", ["a", "c"], ["b", "c"], id="items that are texts"),
         pytest.param("names", [[1, 2]], [[1, 3]], id="items that are lists"),
