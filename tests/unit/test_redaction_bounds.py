@@ -158,7 +158,7 @@ def test_what_is_around_too_many_listed_fields_stays_to_be_judged(containers: in
 
 def test_nulls_and_shapes_of_too_many_values_stay() -> None:
     data: dict[str, Json] = {"null": None, "list": [1, None, {"a": True}], "empty": {}}
-    obj = {**a_secret(*many(MAX_PLACES + 1)), "data": data}
+    obj: dict[str, Json] = {**a_secret(*many(MAX_PLACES + 1)), "data": data}
 
     mark = mark_of(data, key=CONTENT_KEY)
     assert within(redacted(secret(obj)), "data") == {
