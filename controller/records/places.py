@@ -172,6 +172,6 @@ def filled(value: Json, mark: str) -> Json:
         return {key: filled(entry, mark) for key, entry in value.items()}
     if isinstance(value, list):
         if _NO_LEAVES.isdisjoint(map(type, value)):
-            return [mark] * len(value)
+            return [mark for _ in value]
         return [filled(item, mark) for item in value]
     return None if value is None else mark
