@@ -1,6 +1,7 @@
 """For any two versions of an object: the stated patch restores the first, or touches nothing."""
 
 import copy
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -95,3 +96,40 @@ def test_what_is_recorded_of_an_update_is_told_by_both_objects(
     assert len(paths) == len(set(map(str, paths)))
     assert all("before" in change or "after" in change for change in changes)
     assert bool(changes) == (differences(new, old) != {"changes": [], "anchors": []})
+
+
+@pytest.mark.requirement("undo.inverse")
+@given(two_versions(), json_values, st.data())
+def test_an_item_put_before_the_changed_one_makes_the_patch_fail(
+    versions: tuple[dict[str, Json], dict[str, Json]], item: Json, data: st.DataObject
+) -> None:
+    old, new = (placed({"items": [version, "last"]}) for version in versions)
+    undo = inverse(old, new)
+    assume(isinstance(undo, Inverse))
+    assert isinstance(undo, Inverse)
+    patch = cast("list[dict[str, Any]]", undo.content)
+    lists = [*lists_on_the_way(new, [one["path"] for one in patch if one["op"] != "test"])]
+    shifted = copy.deepcopy(new)
+    found = at_pointer(shifted, data.draw(st.sampled_from(lists)))
+    found.insert(0, data.draw(st.sampled_from([item, found[0]])))
+
+    with pytest.raises(PatchFailedError):
+        apply_patch(shifted, patch)
+
+
+def lists_on_the_way(obj: dict[str, Json], pointers: list[str]) -> Iterator[str]:
+    """Pointers of the lists through whose items these pointers lead."""
+    for pointer in pointers:
+        parts = pointer.split("/")
+        for depth in range(2, len(parts)):
+            outer = "/".join(parts[:depth])
+            if isinstance(at_pointer(obj, outer), list):
+                yield outer
+
+
+def at_pointer(obj: dict[str, Json], pointer: str) -> Any:  # noqa: ANN401 - JSON
+    place: Any = obj
+    for part in pointer[1:].split("/"):
+        key = part.replace("~1", "/").replace("~0", "~")
+        place = place[int(key) if isinstance(place, list) else key]
+    return place
