@@ -29,6 +29,7 @@ from controller.records.seals import (
     SealUnreadableError,
     public_key_of,
     read_seal,
+    seal_message,
     sealed,
     state_after,
 )
@@ -151,7 +152,7 @@ class LedgerBook:
             at=at,
         )
         content = sealed(seal, seed=self._seed)
-        commits.append(Commit(seal_path(seq, at), content, _message(seal), at))
+        commits.append(Commit(seal_path(seq, at), content, seal_message(seal), at))
         self.head = self._repository.append(commits, onto=self.head)
         self.state = state_after(content)
         for commit in commits:
@@ -182,11 +183,6 @@ class LedgerBook:
 
     def _note(self, trailers: Mapping[str, str]) -> None:
         self._recorded |= {_hashed(f"{key} {trailers[key]}") for key in _INDEXED if key in trailers}
-
-
-def _message(seal: Seal) -> str:
-    trailers = f"Seal: {seal.last}\nCount: {seal.count}\nHead: {seal.head}"
-    return f"seal records {seal.first} to {seal.last}\n\n{trailers}\n"
 
 
 def _hashed(identity: str) -> bytes:

@@ -72,7 +72,8 @@ def _head_of(git: GitProcess) -> str:
     if not (git.directory / "HEAD").is_file():
         raise LedgerReadError(f"--ledger: {git.directory} is no bare Git repository")
     git.require_usable()
-    refs = git.run("for-each-ref", "--format=%(refname)", _LEDGERS).decode().split()
+    listed = git.run("for-each-ref", "--format=%(refname)", _LEDGERS).split(b"\n")
+    refs = [name.decode(errors="replace") for name in listed if name]
     _, output, _ = git.ask("symbolic-ref", "--quiet", "HEAD")
     current = output.decode(errors="replace").strip()
     if current in refs:

@@ -129,11 +129,11 @@ def when(record: dict[str, Json]) -> str:
 
 def _moment(since: str, *, now: datetime) -> datetime:
     ago = _AGO.fullmatch(since)
-    if ago is not None:
-        return now - timedelta(seconds=int(ago["number"]) * _SECONDS[ago["unit"]])
     try:
+        if ago is not None:
+            return now - timedelta(seconds=int(ago["number"]) * _SECONDS[ago["unit"]])
         moment = datetime.fromisoformat(since)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: before the year 1
         moment = None
     if moment is None or moment.tzinfo is None:
         problem = f"--since: {since!r} is no time"

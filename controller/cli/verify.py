@@ -62,6 +62,9 @@ class Verified:
     records: int
     seals: int
     head: str
+    """The hash of the last record."""
+    commit: str
+    """The id of the last commit."""
     findings: tuple[Finding, ...]
 
 
@@ -76,7 +79,7 @@ def verify(
         kept = asyncio.run(_read_kept(kubeconfig)) if kubeconfig is not None else None
         noted = _noted_head(expect_head)
         verified = [*verify_repository(ledger, kept=kept, noted=noted)]
-    except VerifyError as error:
+    except (VerifyError, LedgerError) as error:
         _say(f"governor verify: {error}", is_error=True)
         raise typer.Exit(NOT_VERIFIED) from None
     findings = [finding for one in verified for finding in one.findings]
@@ -98,6 +101,7 @@ def verify_repository(
 
     Raises:
         VerifyError: there is no repository, or no git.
+        LedgerError: git cannot be run.
     """
     git = GitProcess(directory, options=_OBJECTS_ONLY)
     refs, current = _refs_of(git)
@@ -107,7 +111,10 @@ def verify_repository(
         expected = [noted] if noted is not None and ref == current else []
         if kept is not None and kept.ref == ref:
             expected.append(ExpectedHead(kept.hash, kept.seq, kept.commit, kept.public_key))
-        yield _verify_one(git, ref, expected=expected, damage=damage)
+        told = [*damage, *_standing(ref, current if current in refs else "", kept=kept)]
+        if not expected and (kept is not None or noted is not None):
+            told.append(Finding(Code.UNVOUCHED, ref, "no head that is known is of this ledger"))
+        yield _verify_one(git, ref, expected=expected, told=told)
     if not wanted:
         raise VerifyError(f"--ledger: {directory} holds no ledger (no ref below {_LEDGERS})")
 
@@ -118,7 +125,8 @@ def _refs_of(git: GitProcess) -> tuple[list[str], str]:
         raise VerifyError(f"--ledger: {git.directory} is no bare Git repository")
     try:
         git.require_usable()
-        refs = git.run("for-each-ref", "--format=%(refname)", _LEDGERS).decode().split()
+        listed = git.run("for-each-ref", "--format=%(refname)", _LEDGERS).split(b"\n")
+        refs = [name.decode(errors="replace") for name in listed if name]
         _, head, _ = git.ask("symbolic-ref", "--quiet", "HEAD")
     except GitUnusableError as error:
         raise VerifyError(str(error)) from error
@@ -136,18 +144,27 @@ def _damage(git: GitProcess) -> Iterator[Finding]:
         yield Finding(Code.DAMAGED, str(git.directory), told[:1000])
 
 
+def _standing(ref: str, current: str, *, kept: KeptHead | None) -> Iterator[Finding]:
+    """Whether the ledger that is shown first is the one that the cluster knows."""
+    if kept is not None and ref == current != kept.ref:
+        detail = f"HEAD names it, and the head that the cluster keeps is of {kept.ref}"
+        yield Finding(Code.NOT_CURRENT, ref, detail)
+
+
 def _verify_one(
-    git: GitProcess, ref: str, *, expected: Sequence[ExpectedHead], damage: Iterable[Finding]
+    git: GitProcess, ref: str, *, expected: Sequence[ExpectedHead], told: Iterable[Finding]
 ) -> Verified:
     try:
         cluster, _, epoch = ref.removeprefix(_LEDGERS).partition("/")
         identity = LedgerIdentity(cluster, int(epoch))
     except ValueError:
+        identity = None
+    if identity is None or identity.ref != ref:  # `01` is not the name of epoch 1
         finding = Finding(Code.NO_LEDGER, ref, "it is not named by a cluster and an epoch")
-        return Verified(ref, 0, 0, "", (*damage, finding))
+        return Verified(ref, 0, 0, "", "", (*told, finding))
     verifier = ChainVerifier(identity, expected=expected)
-    findings = [*damage, *_walk(LedgerRepository(git, identity), verifier)]
-    return Verified(ref, verifier.records, verifier.seals, verifier.head, tuple(findings))
+    findings = (*told, *_walk(LedgerRepository(git, identity), verifier))
+    return Verified(ref, verifier.records, verifier.seals, verifier.head, verifier.commit, findings)
 
 
 def _walk(repository: LedgerRepository, verifier: ChainVerifier) -> Iterator[Finding]:
@@ -190,10 +207,12 @@ def _tell(verified: Sequence[Verified], findings: Sequence[Finding], *, is_blind
     for one in verified:
         is_whole = all(finding.is_warning for finding in one.findings)
         word = "verified" if is_whole else "NOT whole:"
-        _say(f"{one.ref}: {word} {one.records} records, {one.seals} seals, head {one.head}")
+        counted = f"{one.records} records, {one.seals} seals"
+        _say(f"{one.ref}: {word} {counted}, head {one.head}, commit {one.commit or 'none'}")
     if is_blind:
         _say(BLIND)
 
 
 def _say(text: str, *, is_error: bool = False) -> None:
-    typer.echo(printable(text), err=is_error)
+    """One line, whatever a file, its name or a message has in it."""
+    typer.echo(printable(text.replace("\n", "�")), err=is_error)

@@ -10,7 +10,6 @@ silently: what has no form is refused. JSON itself does not tell 5.0 from 5, nor
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Final, cast
 
 import orjson
@@ -23,6 +22,9 @@ _INTEGER: Final = "$int"
 _LITERAL: Final = "$literal"
 _DIGITS: Final = re.compile(r"-?[1-9][0-9]{15,38}")
 _BOUND: Final = 10**39
+MAX_LEVELS: Final = 300
+"""How deep a value may nest: more than a review may, and well within what Python can call."""
+_TOO_DEEP: Final = f"it is nested more than {MAX_LEVELS} levels deep"
 
 
 class CanonicalError(ValueError):
@@ -34,12 +36,12 @@ def canonical(value: Json) -> bytes:
 
     Raises:
         CanonicalError: a float that is not finite, an integer of 40 digits or more,
-            a string with a lone surrogate, or nesting without end.
+            a string with a lone surrogate, or more than `MAX_LEVELS` levels.
     """
     try:
-        return rfc8785.dumps(_escaped(value))
+        return rfc8785.dumps(_escaped(value, levels=MAX_LEVELS))
     except RecursionError as error:
-        raise CanonicalError("it is nested too deeply") from error
+        raise CanonicalError(_TOO_DEEP) from error
     except ValueError as error:  # rfc8785's own, and a key that is no UTF-8
         raise CanonicalError(str(error)) from error
 
@@ -48,40 +50,43 @@ def parsed(content: bytes) -> Json:
     """The value of which `content` is the canonical form.
 
     Raises:
-        CanonicalError: it is not JSON, or not in canonical form.
+        CanonicalError: it is not JSON, not in canonical form, or nested too deeply.
     """
     try:
         value = restored(orjson.loads(content))
     except orjson.JSONDecodeError as error:
         raise CanonicalError(f"it is not JSON: {error}") from error
+    except RecursionError as error:
+        raise CanonicalError(_TOO_DEEP) from error
     if canonical(value) != content:
         raise CanonicalError("it is JSON, but not in the canonical form (RFC 8785)")
     return value
 
 
-def restored(value: Json) -> Json:
+def restored(value: Json, *, levels: int = MAX_LEVELS) -> Json:
     """The value as it was before `canonical`, from what a JSON parser made of the bytes.
 
+    Args:
+        value: as parsed.
+        levels: how deep it may nest.
+
     Raises:
-        CanonicalError: `$int` holds something else than an integer that needs it.
+        CanonicalError: `$int` holds something else than an integer that needs it, or it
+            nests deeper.
     """
+    if levels < 0:
+        raise CanonicalError(_TOO_DEEP)
     if isinstance(value, list):
-        return [restored(item) for item in value]
-    if isinstance(value, dict):
-        return _restored_object(value)
+        return [restored(item, levels=levels - 1) for item in value]
+    if isinstance(value, dict):  # no function of its own: Python allows for so many calls
+        if len(value) == 1 and _INTEGER in value:
+            return _restored_integer(value[_INTEGER])
+        literal = value.get(_LITERAL) if len(value) == 1 else None
+        fields = literal if isinstance(literal, dict) else value
+        return {key: restored(item, levels=levels - 1) for key, item in fields.items()}
     if type(value) is int and abs(value) > _LARGEST:
         return float(value)  # only a double is written as digits beyond the safe integers
     return value
-
-
-def _restored_object(value: Mapping[str, Json]) -> Json:
-    if len(value) == 1:
-        inner = value.get(_LITERAL)
-        if isinstance(inner, dict):
-            return {key: restored(item) for key, item in inner.items()}
-        if _INTEGER in value:
-            return _restored_integer(value[_INTEGER])
-    return {key: restored(item) for key, item in value.items()}
 
 
 def _restored_integer(digits: Json) -> int:
@@ -90,13 +95,15 @@ def _restored_integer(digits: Json) -> int:
     return int(digits)
 
 
-def _escaped(value: Json) -> Json:
+def _escaped(value: Json, *, levels: int) -> Json:
+    if levels < 0:
+        raise CanonicalError(_TOO_DEEP)
     if isinstance(value, dict):
-        escaped = {key: _escaped(item) for key, item in value.items()}
+        escaped = {key: _escaped(item, levels=levels - 1) for key, item in value.items()}
         is_mistakable = len(escaped) == 1 and not escaped.keys().isdisjoint((_INTEGER, _LITERAL))
         return cast("Json", {_LITERAL: escaped} if is_mistakable else escaped)
     if isinstance(value, list):
-        return [_escaped(item) for item in value]
+        return [_escaped(item, levels=levels - 1) for item in value]
     if type(value) is int and abs(value) > _LARGEST:
         return _escaped_integer(value)
     if isinstance(value, float) and not math.isfinite(value):

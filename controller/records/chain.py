@@ -19,6 +19,8 @@ from controller.records.canonical import canonical
 
 RECORDS: Final = "records"
 SEALS: Final = "seals"
+WRITER_NAME: Final = "Governor"
+WRITER_EMAIL: Final = "governor@governor.dev"
 _PER_DIRECTORY: Final = 100
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")

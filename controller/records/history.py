@@ -31,11 +31,13 @@ class HistoryStep:
     commit: str
     parents: tuple[str, ...]
     at: int
-    """When it was committed, seconds since the epoch."""
+    """When it was committed, seconds since the epoch; 0 where that cannot be read."""
     message: str
     changes: tuple[FileChange, ...]
     content: bytes | None
     """Of the file that it added, where it added exactly one."""
+    headers: tuple[str, ...] = ()
+    """The lines of the commit before its message, but for its tree and its parents."""
 
 
 def trailers_of(message: str) -> Mapping[str, str]:

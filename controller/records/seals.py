@@ -58,6 +58,12 @@ def sealed(seal: Seal, *, seed: bytes) -> bytes:
     return canonical({**statement, _SIGNATURE: signature})
 
 
+def seal_message(seal: Seal) -> str:
+    """The message of its commit."""
+    trailers = f"Seal: {seal.last}\nCount: {seal.count}\nHead: {seal.head}"
+    return f"seal records {seal.first} to {seal.last}\n\n{trailers}\n"
+
+
 def state_after(content: bytes) -> ChainState:
     """Where the chain stands after this seal.
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Final
 
 from controller.apis.json import Json
@@ -17,6 +18,8 @@ from controller.records.canonical import CanonicalError, parsed
 from controller.records.chain import (
     RECORDS,
     SEALS,
+    WRITER_EMAIL,
+    WRITER_NAME,
     LedgerIdentity,
     digest_of,
     record_path,
@@ -24,9 +27,10 @@ from controller.records.chain import (
 )
 from controller.records.history import FileChange, HistoryStep, identity_of, trailers_of
 from controller.records.record import message_of
-from controller.records.seals import Seal, SealUnreadableError, is_signed, read_seal
+from controller.records.seals import Seal, SealUnreadableError, is_signed, read_seal, seal_message
 
 _MAX_SECONDS: Final = 253402300799  # the last second of the year 9999
+_MAX_TOLD: Final = 200
 
 
 class Code(StrEnum):
@@ -40,7 +44,8 @@ class Code(StrEnum):
     OUT_OF_ORDER = "out-of-order"
     CHAIN_BROKEN = "chain-broken"
     MISNAMED = "misnamed"
-    TRAILERS_DIFFER = "trailers-differ"
+    MESSAGE_DIFFERS = "message-differs"
+    FOREIGN_WRITER = "foreign-writer"
     RECORDED_TWICE = "recorded-twice"
     SEAL_FORGED = "seal-forged"
     SEAL_WRONG = "seal-wrong"
@@ -52,9 +57,11 @@ class Code(StrEnum):
     REWRITTEN = "rewritten"
     NO_LEDGER = "no-ledger"
     NO_KEPT_HEAD = "no-kept-head"
+    NOT_CURRENT = "not-current"
     DAMAGED = "damaged"
     KEY_CHANGED = "key-changed"
     BODY_MISSING = "body-missing"
+    UNVOUCHED = "unvouched"
 
 
 MEANINGS: Final[Mapping[Code, str]] = {
@@ -66,7 +73,8 @@ MEANINGS: Final[Mapping[Code, str]] = {
     Code.OUT_OF_ORDER: "records were moved, repeated or put in",
     Code.CHAIN_BROKEN: "this record, or the one before, was changed after it was written",
     Code.MISNAMED: "the file was moved, or its commit dated anew",
-    Code.TRAILERS_DIFFER: "the commit message was written anew; only the record counts",
+    Code.MESSAGE_DIFFERS: "the commit message was written anew; only the record counts",
+    Code.FOREIGN_WRITER: "who committed it, and when, is not as Governor writes it",
     Code.RECORDED_TWICE: "one write or attempt must have one record",
     Code.SEAL_FORGED: "the seal was changed, or made without the key",
     Code.SEAL_WRONG: "the seal is not of the records before it",
@@ -78,17 +86,18 @@ MEANINGS: Final[Mapping[Code, str]] = {
     Code.REWRITTEN: "the ledger has another record there: it was written anew",
     Code.NO_LEDGER: "the ledger is gone, or this is another repository",
     Code.NO_KEPT_HEAD: "it was taken out of the cluster, or this is another cluster",
+    Code.NOT_CURRENT: "`governor log` and a bare `git log` show the one, the cluster vouches for "
+    "the other",
     Code.DAMAGED: "objects are missing or changed; restore the repository from its remote",
     Code.KEY_CHANGED: "harmless if the keys were replaced then; else someone else sealed",
     Code.BODY_MISSING: "an outbox was lost; the digest in the record says what it was",
+    Code.UNVOUCHED: "an earlier epoch's is whole as far as it says itself; or it is a forgery",
 }
 """What each means, in words for whoever reads the report."""
 
-INDEXED: Final = ("Seq", "Prev", "Entry", "Attempt")
-"""The trailers that must say what the record says."""
 _SEALED: Final = ("ledger", "from", "to", "count", "head")
 
-WARNINGS: Final = frozenset({Code.KEY_CHANGED, Code.BODY_MISSING})
+WARNINGS: Final = frozenset({Code.KEY_CHANGED, Code.BODY_MISSING, Code.UNVOUCHED})
 """What is told, and is no breach of the ledger."""
 
 
@@ -133,6 +142,7 @@ class ChainVerifier:
         records: how many there were.
         seals: how many there were.
         head: the hash of the last record.
+        commit: the id of the last commit.
     """
 
     def __init__(
@@ -144,10 +154,10 @@ class ChainVerifier:
         self.records = 0
         self.seals = 0
         self.head = identity.genesis
+        self.commit = ""
         self._identity = identity
         self._expected = expected
         self._awaited = {name for head in expected for name in head.names}
-        self._commit = ""
         self._seq = 0
         self._seal = identity.genesis
         self._sealed_to = 0
@@ -159,6 +169,7 @@ class ChainVerifier:
     def take(self, step: HistoryStep) -> Iterator[Finding]:
         """What is wrong with the next commit."""
         yield from self._lineage(step)
+        yield from _headers(step)
         self._awaited.discard(step.commit)
         for change in step.changes:
             if change.status != "A" or change.mode != "100644":
@@ -181,11 +192,11 @@ class ChainVerifier:
             yield from self._compare(expected)
 
     def _lineage(self, step: HistoryStep) -> Iterator[Finding]:
-        follows = (self._commit,) if self._commit else ()
+        follows = (self.commit,) if self.commit else ()
         if step.parents != follows:
             detail = f"its parents are {step.parents or 'none'}, not {follows or 'none'}"
             yield Finding(Code.NOT_LINEAR, step.commit, detail)
-        self._commit = step.commit
+        self.commit = step.commit
 
     def _file(self, step: HistoryStep, change: FileChange, content: bytes) -> Iterator[Finding]:
         if change.path.startswith(f"{RECORDS}/"):
@@ -218,7 +229,11 @@ class ChainVerifier:
         expected_path = record_path(seq, str(record.get("change")), _milliseconds(step))
         if path != expected_path:
             yield Finding(Code.MISNAMED, path, f"it should be {expected_path}")
-        yield from self._trailers(step, path, record)
+        message = message_of(record, seq=self._seq, prev=str(record.get("prev")))
+        yield from _compare_message(step, path, message)
+        identity = identity_of(trailers_of(message))
+        if identity and not self._is_new(identity):
+            yield Finding(Code.RECORDED_TWICE, path, identity)
         if "bodyMissing" in record:
             yield Finding(Code.BODY_MISSING, path, str(record["bodyMissing"]))
 
@@ -230,20 +245,6 @@ class ChainVerifier:
         elif seq < expected:
             yield Finding(Code.OUT_OF_ORDER, path, f"record {seq} comes after {self._seq}")
         self._seq = seq
-
-    def _trailers(
-        self, step: HistoryStep, path: str, record: Mapping[str, Json]
-    ) -> Iterator[Finding]:
-        """Compare those that Governor finds records by."""
-        stated = trailers_of(message_of(record, seq=self._seq, prev=str(record.get("prev"))))
-        written = trailers_of(step.message)
-        for key in INDEXED:
-            if written.get(key) != stated.get(key):
-                detail = f"{key} is {written.get(key)!r} in the message of {step.commit}"
-                yield Finding(Code.TRAILERS_DIFFER, path, f"{detail}, {stated.get(key)!r} by it")
-        identity = identity_of(stated)
-        if identity and not self._is_new(identity):
-            yield Finding(Code.RECORDED_TWICE, path, identity)
 
     def _is_new(self, name: str) -> bool:
         """Kept as 16 bytes each: a long ledger has millions."""
@@ -268,6 +269,7 @@ class ChainVerifier:
         expected_path = seal_path(seal.last, _milliseconds(step))
         if path != expected_path:
             yield Finding(Code.MISNAMED, path, f"it should be {expected_path}")
+        yield from _compare_message(step, path, seal_message(seal))
         yield from self._compare_seal(path, seal)
         yield from self._advance_replicas(path, seal)
         self._seal = digest_of(content)
@@ -304,6 +306,29 @@ class ChainVerifier:
         if expected.public_key and expected.public_key != self._key:
             detail = f"it is signed by {_short(self._key)}, not by {_short(expected.public_key)}"
             yield Finding(Code.FOREIGN_KEY, where, detail)
+
+
+def _headers(step: HistoryStep) -> Iterator[Finding]:
+    """Compare who wrote it, and when; nothing else belongs to a commit."""
+    who = f"{WRITER_NAME} <{WRITER_EMAIL}> {step.at} +0000"
+    expected = (f"author {who}", f"committer {who}")
+    if step.headers != expected:
+        found = "; ".join(step.headers)[:_MAX_TOLD]
+        yield Finding(Code.FOREIGN_WRITER, step.commit, f"it says {found!r}")
+
+
+def _compare_message(step: HistoryStep, path: str, stated: str) -> Iterator[Finding]:
+    """Compare all of it: whoever reads or searches a bare `git log` goes by any line."""
+    if step.message == stated:
+        return
+    lines = zip_longest(step.message.split("\n"), stated.split("\n"))
+    is_so, says = next((one, other) for one, other in lines if one != other)
+    detail = f"{_told(is_so)} in the message of {step.commit}, {_told(says)} by it"
+    yield Finding(Code.MESSAGE_DIFFERS, path, detail)
+
+
+def _told(line: str | None) -> str:
+    return repr(line[:_MAX_TOLD]) if line is not None else "nothing"
 
 
 def _milliseconds(step: HistoryStep) -> int:

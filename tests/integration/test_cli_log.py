@@ -162,6 +162,7 @@ def test_a_time_is_written_as_length_or_moment(since: str, expected: datetime) -
     [
         (("--since", "yesterday"), "--since: 'yesterday' is no time; write 90m"),
         (("--since", "2026-01-02"), "is no time"),
+        (("--since", "999999d"), "--since: '999999d' is no time"),
         (("--outcome", "won"), "--outcome: 'won' is none of persisted, lost"),
     ],
 )
@@ -203,7 +204,17 @@ def test_of_several_ledgers_one_must_be_named(ledger: Ledger) -> None:
     assert "holds 2 ledgers, and HEAD names none" in run(ledger.directory).stderr
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]\n", b'{"b":1,"a":2}'])
+def test_no_setting_of_the_repository_changes_what_is_read(ledger: Ledger) -> None:
+    ledger.flush(a_record(1))
+    ledger.git.run("config", "i18n.logOutputEncoding", "UTF-16")
+
+    assert changes(ledger.directory) == [a_change(1)]
+    assert ledger.book.find(Attempt("replica-a", 1)) is not None
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]\n", b'{"b":1,"a":2}', b'{"a":' * 400 + b"1" + b"}" * 400]
+)
 def test_what_is_no_record_sends_to_verify(ledger: Ledger, content: bytes) -> None:
     ledger.flush(a_record(1))
     message = f"x\n\nChange-Id: {a_change(2)}\n"

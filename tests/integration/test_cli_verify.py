@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,9 @@ from typer.testing import CliRunner, Result
 from controller.cli.verify import BLIND, verify
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.ledgerhead import HeadStore, KeptHead
+from controller.records.chain import LedgerIdentity
 from native.controlplane import ControlPlane
-from tests.ledgers import IDENTITY, NOON, Forgery, Ledger, a_record
+from tests.ledgers import CLUSTER, IDENTITY, NOON, OTHER_SEED, Forgery, Ledger, a_record
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +44,8 @@ def git(directory: Path, *arguments: str) -> str:
 def test_a_whole_ledger_is_verified(ledger: Ledger) -> None:
     result = run(ledger)
     assert result.exit_code == 0
-    told = f"verified 6 records, 3 seals, head {ledger.book.state.head}"
+    head = f"head {ledger.book.state.head}, commit {ledger.book.head}"
+    told = f"verified 6 records, 3 seals, {head}"
     assert result.output.splitlines() == [f"{IDENTITY.ref}: {told}", BLIND]
 
 
@@ -122,6 +124,89 @@ def test_what_is_no_record_is_found(ledger: Ledger) -> None:
     result = run(ledger)
     assert result.exit_code == 1
     assert result.output.count("finding [foreign-file]") == 4
+
+
+def amend(ledger: Ledger, change: Callable[[bytes], bytes]) -> None:
+    """Store the last commit anew with other bytes, as no plain `git commit` would."""
+    command = ["git", f"--git-dir={ledger.directory}"]
+    arguments = ["cat-file", "commit", ledger.repository.head()]
+    raw = subprocess.run([*command, *arguments], capture_output=True, check=True).stdout
+    changed = change(raw)
+    assert changed != raw
+    arguments = ["hash-object", "-t", "commit", "--literally", "-w", "--stdin"]
+    ran = subprocess.run([*command, *arguments], input=changed, capture_output=True, check=True)
+    git(ledger.directory, "update-ref", IDENTITY.ref, ran.stdout.decode().strip())
+
+
+@pytest.mark.requirement("history-append-only.verify")
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        pytest.param(b"seal records 6", b"seal records 5", "message-differs", id="a subject"),
+        pytest.param(b"\nauthor Governor", b"\nauthor Mallory", "foreign-writer", id="an author"),
+        pytest.param(b" +0000\n\n", b" +0200\n\n", "foreign-writer", id="a time zone"),
+        pytest.param(b" +0000\n\n", b"\n\n", "foreign-writer", id="no time zone"),
+        pytest.param(b"> 17", b"> when17", "foreign-writer", id="a date that is none"),
+        pytest.param(b"> 17", b"> " + b"9" * 40, "foreign-writer", id="a date without end"),
+        pytest.param(b"\ncommitter ", b"\nx ", "foreign-writer", id="no committer"),
+        pytest.param(
+            b" +0000\n\n", b" +0000\nencoding UTF-16\n\n", "foreign-writer", id="an encoding"
+        ),
+        pytest.param(b"\nSeal: ", b"\nSeal:\0", "message-differs", id="a NUL in the message"),
+    ],
+)
+def test_a_commit_that_says_something_else_is_found(
+    ledger: Ledger, old: bytes, new: bytes, code: str
+) -> None:
+    amend(ledger, lambda raw: raw.replace(old, new))
+    result = run(ledger)
+    assert result.exit_code == 1
+    assert f"finding [{code}]" in result.output
+
+
+@pytest.mark.requirement("history-append-only.verify")
+def test_a_path_with_ends_of_lines_is_a_finding_on_one_line(ledger: Ledger) -> None:
+    seal = git(ledger.directory, "rev-parse", f"{IDENTITY.ref}~1").strip()
+    path = git(ledger.directory, "diff", "--name-only", seal, IDENTITY.ref).strip()
+    content = git(ledger.directory, "show", f"{IDENTITY.ref}:{path}").encode()
+    message = git(ledger.directory, "show", "-s", "--format=%B", IDENTITY.ref).rstrip("\n") + "\n"
+    ledger.forge(Forgery([(f'"\\n{path}"', content)], message=message, at=NOON), onto=seal)
+    result = run(ledger)
+    assert result.exit_code == 1
+    assert "finding [foreign-file]" in result.output
+    words = {line.split(" ")[0] for line in result.output.splitlines()}
+    assert words == {"finding", f"{IDENTITY.ref}:", "not"}
+
+
+@pytest.mark.requirement("history-append-only.verify")
+def test_a_record_that_no_parser_takes_is_a_finding(ledger: Ledger) -> None:
+    content = b'{"a":' * 400 + b"1" + b"}" * 400
+    ledger.forge(Forgery([("records/2026/11/25/12/0000000000/000000000007-x.json", content)]))
+    result = run(ledger)
+    assert result.exit_code == 1
+    assert "[unreadable]" in result.output
+
+
+def test_no_setting_of_the_repository_changes_what_is_read(ledger: Ledger) -> None:
+    for name, value in (
+        ("i18n.logOutputEncoding", "UTF-16"), ("i18n.commitEncoding", "UTF-16"),
+        ("log.date", "relative"), ("diff.renames", "copies"), ("diff.noprefix", "true"),
+        ("core.quotePath", "false"), ("log.decorate", "full"),
+    ):  # fmt: skip
+        git(ledger.directory, "config", name, value)
+    assert run(ledger).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param("01", id="a number with a zero"), pytest.param("\u0661", id="no ASCII")]
+)
+def test_a_ledger_beside_it_is_not_vouched_for_by_its_neighbour(ledger: Ledger, name: str) -> None:
+    """The name reads as the number of another epoch, which is whole."""
+    ref = IDENTITY.ref.removesuffix("1") + name
+    git(ledger.directory, "update-ref", ref, f"{IDENTITY.ref}~1")
+    result = run(ledger)
+    assert result.exit_code == 1
+    assert f"finding [no-ledger] {ref}: it is not named by a cluster and an epoch" in result.output
 
 
 def test_a_replaced_object_fools_nobody(ledger: Ledger) -> None:
@@ -280,6 +365,24 @@ def test_the_clusters_head_shows_a_cut_tail(ledger: Ledger, control_plane: Contr
     git(ledger.directory, "update-ref", "-d", IDENTITY.ref)
     gone = run(ledger, *options)
     assert (gone.exit_code, "[no-ledger]" in gone.output) == (1, True)
+
+
+@pytest.mark.requirement("history-append-only.verify")
+@pytest.mark.usefixtures("kept_head")
+def test_the_clusters_head_vouches_for_no_ledger_beside_its_own(
+    ledger: Ledger, control_plane: ControlPlane
+) -> None:
+    keep(control_plane, head_of(ledger))
+    other = LedgerIdentity(CLUSTER, 2)
+    Ledger(ledger.directory, other, seed=OTHER_SEED).fill([3])
+    assert git(ledger.directory, "symbolic-ref", "HEAD").strip() == other.ref
+    result = run(ledger, "--kubeconfig", str(control_plane.admin_kubeconfig))
+    assert result.exit_code == 1
+    assert f"finding [not-current] {other.ref}: " in result.output
+    assert f"warning [unvouched] {other.ref}: " in result.output
+    git(ledger.directory, "symbolic-ref", "HEAD", IDENTITY.ref)
+    result = run(ledger, "--kubeconfig", str(control_plane.admin_kubeconfig))
+    assert (result.exit_code, "warning [unvouched]" in result.output) == (0, True)
 
 
 @pytest.mark.usefixtures("kept_head")

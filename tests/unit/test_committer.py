@@ -460,7 +460,7 @@ def test_a_ledger_that_was_cut_together_with_its_kept_head_is_not_continued(
         rounds(leader)
     leader.note(noticed.value)
     for _ in range(2):
-        with pytest.raises(LedgerCorruptError, match="record 2 was kept .* lost its end"):
+        with pytest.raises(LedgerCorruptError, match=r"record 2 was kept .* lost its end"):
             rounds(leader)
     assert world.repository().head() == early
     assert numbers(world.outboxes.rows) == [3]

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from controller.apis.json import Json
-from controller.records.canonical import CanonicalError, canonical, parsed, restored
+from controller.records.canonical import MAX_LEVELS, CanonicalError, canonical, parsed, restored
 
 LARGEST = 2**53 - 1
 
@@ -48,12 +48,38 @@ def test_what_has_no_form_is_refused(value: Json) -> None:
         canonical(value)
 
 
-def test_nesting_without_end_is_refused() -> None:
-    value: Json = []
-    for _ in range(10_000):
-        value = [value]
-    with pytest.raises(CanonicalError, match="nested too deeply"):
-        canonical(value)
+def nested(levels: int, *, key: str) -> Json:
+    """Objects in each other, or lists where there is no key."""
+    value: Json = 1
+    for _ in range(levels):
+        value = {key: value} if key else [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("", id="lists"),
+        pytest.param("a", id="objects"),
+        pytest.param("$int", id="objects that are wrapped each"),
+    ],
+)
+def test_whatever_nests_as_deep_as_it_may_can_be_written_and_read(key: str) -> None:
+    value = nested(MAX_LEVELS, key=key)
+    assert parsed(canonical(value)) == value
+
+
+@pytest.mark.parametrize("levels", [MAX_LEVELS + 1, 10_000])
+def test_what_nests_deeper_is_not_written(levels: int) -> None:
+    with pytest.raises(CanonicalError, match="nested more than 300 levels"):
+        canonical(nested(levels, key=""))
+
+
+@pytest.mark.parametrize("levels", [MAX_LEVELS + 1, 400, 900, 100_000])
+@pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"a":', "}"), ('{"$int":', "}")])
+def test_what_nests_deeper_is_not_read(start: str, end: str, levels: int) -> None:
+    with pytest.raises(CanonicalError):
+        parsed(f"{start * levels}1{end * levels}".encode())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,29 @@ def with_change(step: HistoryStep, **fields: str) -> HistoryStep:
     return replace(step, changes=(replace(step.changes[0], **fields),))
 
 
+def with_message(step: HistoryStep, old: str, new: str) -> HistoryStep:
+    """With other words in its message."""
+    assert old in step.message
+    return replace(step, message=step.message.replace(old, new))
+
+
+def reworded(steps: History, *, old: str, new: str) -> History:
+    """With other words in the message of the second record."""
+    return replaced(steps, 1, with_message(steps[1], old, new))
+
+
+def with_headers(step: HistoryStep, old: str, new: str) -> HistoryStep:
+    """By somebody else, or at another time."""
+    headers = tuple(line.replace(old, new) for line in step.headers)
+    assert headers != step.headers
+    return replace(step, headers=headers)
+
+
+def nested(levels: int) -> bytes:
+    """JSON so deep that reading it would take more calls than Python allows."""
+    return b'{"a":' * levels + b"1" + b"}" * levels
+
+
 @dataclass(frozen=True)
 class Touch:
     """What somebody did to a history, and what must be found for it."""
@@ -200,13 +224,64 @@ TOUCHES = (
     ),
     Touch(
         lambda h: replaced(h, 1, replace(h[1], message=h[0].message)),
-        Code.TRAILERS_DIFFER,
+        Code.MESSAGE_DIFFERS,
         id="the message of another",
     ),
     Touch(
         lambda h: replaced(h, 1, replace(h[1], message="nothing\n")),
-        Code.TRAILERS_DIFFER,
+        Code.MESSAGE_DIFFERS,
         id="no trailers",
+    ),
+    *(
+        Touch(
+            partial(reworded, old=old, new=new),
+            Code.MESSAGE_DIFFERS,
+            id=f"another {what} in the message",
+        )
+        for what, old, new in (
+            ("subject", "migrator create", "deployer create"),
+            ("reason", "> the release of Monday", "> a test"),
+            ("agent", "Agent: migrator", "Agent: deployer"),
+            ("object", "Object: Deployment team-data/web-2", "Object: Deployment other/web-2"),
+            ("outcome", "Outcome: persisted", "Outcome: lost"),
+            ("trailer", "Verdict: granted", "Verdict: granted\nCodes: CEL"),
+            ("end", "\n\nChange-Id", "\n\n\nChange-Id"),
+        )
+    ),
+    Touch(
+        lambda h: replaced(h, 3, with_message(h[3], "Count: 3", "Count: 2")),
+        Code.MESSAGE_DIFFERS,
+        id="a seal's message",
+    ),
+    Touch(
+        lambda h: replaced(h, 1, with_headers(h[1], "author Governor", "author Mallory")),
+        Code.FOREIGN_WRITER,
+        id="another author",
+    ),
+    Touch(
+        lambda h: replaced(h, 3, with_headers(h[3], "committer Governor", "committer Mallory")),
+        Code.FOREIGN_WRITER,
+        id="another committer",
+    ),
+    Touch(
+        lambda h: replaced(h, 1, with_headers(h[1], "+0000", "+0100")),
+        Code.FOREIGN_WRITER,
+        id="another time zone",
+    ),
+    Touch(
+        lambda h: replaced(h, 1, replace(h[1], headers=(*h[1].headers, "encoding ISO-8859-1"))),
+        Code.FOREIGN_WRITER,
+        id="an encoding in which readers see other words",
+    ),
+    Touch(
+        lambda h: replaced(h, 1, replace(h[1], content=nested(400))),
+        Code.UNREADABLE,
+        id="a record nested 400 levels",
+    ),
+    Touch(
+        lambda h: replaced(h, 3, replace(h[3], content=nested(400))),
+        Code.UNREADABLE,
+        id="a seal nested 400 levels",
     ),
     Touch(
         lambda h: replaced(
@@ -254,8 +329,9 @@ def appended(history: History, record: dict[str, object], *, seq: int = 7) -> Hi
     message = message_of(record, seq=seq, prev=prev)  # type: ignore[arg-type] # a test's
     change = FileChange("A", "100644", record_path(seq, str(record["change"]), NOON + 1000))
     parents = (history[8].commit,)
-    at = NOON // 1000 + 1
-    return (*history, HistoryStep("fe" * 20, parents, at, message, (change,), content))
+    at, headers = NOON // 1000 + 1, history[8].headers
+    step = HistoryStep("fe" * 20, parents, at, message, (change,), content, headers)
+    return (*history, step)
 
 
 @pytest.mark.requirement("history-append-only.verify")

@@ -1,9 +1,10 @@
 """Reads commits and files of a ledger in bulk: a few processes per thousand commits.
 
-Only plumbing commands, which follow no user's settings. It must not judge what it
-reads, nor change anything.
+Only plumbing commands, which follow no user's settings, and commits as they are stored.
+It must not judge what it reads, nor change anything.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -14,7 +15,7 @@ from controller.records.history import FileChange, HistoryStep, trailers_of
 
 _CHUNK: Final = 1000
 _NUL: Final = b"\0"
-_FIELDS: Final = "%H%x00%P%x00%ct%x00%B%x00"
+_COMMITTED: Final = re.compile(r"committer .*> ([0-9]{1,18}) [+-][0-9]{4}")
 
 
 def commits_of(git: GitProcess, head: str, *, after: str = "") -> list[str]:
@@ -25,18 +26,19 @@ def commits_of(git: GitProcess, head: str, *, after: str = "") -> list[str]:
 
 
 def read_trailers(git: GitProcess, commits: Sequence[str]) -> Iterator[Mapping[str, str]]:
-    """The trailers of each commit's message, in order."""
+    """The trailers of each commit's message, in order.
+
+    Raises:
+        LedgerError: one is missing or damaged.
+    """
     for chunk in _chunks(commits):
-        arguments = ("--stdin", "--root", "--always", "-s", "--format=%B%x00")
-        output = git.run("diff-tree", *arguments, stdin=_lines(chunk))
-        messages = output.split(_NUL)[:-1]
-        if len(messages) != len(chunk):
-            raise LedgerCorruptError("git did not tell every commit's message; run `git fsck`")
-        yield from (trailers_of(_text(message.lstrip(b"\n"))) for message in messages)
+        yield from (trailers_of(_parsed(raw).message) for raw in read_files(git, chunk))
 
 
 def read_steps(git: GitProcess, commits: Sequence[str]) -> Iterator[HistoryStep]:
     """Each commit, what it did to files, and the file that it added, in order.
+
+    A merge is told once for each of its parents.
 
     Raises:
         LedgerError: an object is missing or damaged.
@@ -44,17 +46,18 @@ def read_steps(git: GitProcess, commits: Sequence[str]) -> Iterator[HistoryStep]
     for chunk in _chunks(commits):
         output = git.run(
             *("diff-tree", "--stdin", "-r", "--root", "--always", "-m", "--raw", "--no-renames"),
-            *("--no-abbrev", "-z", f"--format={_FIELDS}"),
+            *("--no-abbrev", "-z"),
             stdin=_lines(chunk),
         )
-        found = list(_steps_of(output))
+        found = list(_changes_of(output))
+        raws = read_files(git, [commit for commit, _ in found])
         # What made another change than one is a finding as it is.
-        additions = [step for step in found if _adds_one_file(step)]
+        additions = [changes[0] for _, changes in found if _adds_one_file(changes)]
         # By its id: looking up a path in every commit's trees takes longer than all else.
-        specs = [step.changes[0].blob for step in additions]
-        contents = iter(read_files(git, specs))
-        for step in found:
-            yield replace(step, content=next(contents)) if _adds_one_file(step) else step
+        contents = iter(read_files(git, [change.blob for change in additions]))
+        for (commit, changes), raw in zip(found, raws, strict=True):
+            content = next(contents) if _adds_one_file(changes) else None
+            yield replace(_parsed(raw), commit=commit, changes=changes, content=content)
 
 
 def read_files(git: GitProcess, specs: Sequence[str]) -> Iterator[bytes]:
@@ -75,33 +78,35 @@ def read_files(git: GitProcess, specs: Sequence[str]) -> Iterator[bytes]:
         start = end + size + 2
 
 
-def _adds_one_file(step: HistoryStep) -> bool:
-    if len(step.changes) != 1 or "\n" in step.changes[0].path:
+def _adds_one_file(changes: Sequence[FileChange]) -> bool:
+    if len(changes) != 1 or "\n" in changes[0].path:
         return False
-    return step.changes[0].status == "A" and step.changes[0].mode.startswith("100")
+    return changes[0].status == "A" and changes[0].mode.startswith("100")
 
 
-def _steps_of(output: bytes) -> Iterator[HistoryStep]:
-    """Read `--format=_FIELDS` and `--raw -z`: four fields, then pairs of change and path."""
-    tokens = [token.lstrip(b"\n") for token in output.split(_NUL)]
+def _changes_of(output: bytes) -> Iterator[tuple[str, tuple[FileChange, ...]]]:
+    """Read `--raw -z`: a commit's id, then pairs of change and path, which begin with a colon."""
+    tokens = output.split(_NUL)[:-1]
     at = 0
-    while at + 4 <= len(tokens):
-        commit, parents, time, message = tokens[at : at + 4]
-        at += 4
+    while at < len(tokens):
+        commit, at = _text(tokens[at]), at + 1
         changes: list[FileChange] = []
-        while at < len(tokens) and (not tokens[at] or tokens[at].startswith(b":")):
-            if tokens[at]:
-                changes.append(_change(tokens[at], tokens[at + 1]))
-                at += 1
-            at += 1
-        yield HistoryStep(
-            commit=_text(commit),
-            parents=tuple(_text(parents).split()),
-            at=int(time),
-            message=_text(message),
-            changes=tuple(changes),
-            content=None,
-        )
+        while at + 1 < len(tokens) and tokens[at].startswith(b":"):
+            changes.append(_change(tokens[at], tokens[at + 1]))
+            at += 2
+        yield commit, tuple(changes)
+
+
+def _parsed(raw: bytes) -> HistoryStep:
+    """A commit as it is stored: what `git log` makes of it depends on settings."""
+    head, _, message = raw.partition(b"\n\n")
+    lines = _text(head).split("\n")
+    first = next((i for i, line in enumerate(lines[1:], 1) if not line.startswith("parent ")), 1)
+    parents = tuple(line.removeprefix("parent ") for line in lines[1:first])
+    headers = tuple(lines[first:])
+    times = [match[1] for line in headers if (match := _COMMITTED.fullmatch(line))]
+    at = int(times[0]) if times else 0
+    return HistoryStep("", parents, at, _text(message), changes=(), content=None, headers=headers)
 
 
 def _change(raw: bytes, path: bytes) -> FileChange:

@@ -15,10 +15,9 @@ from typing import BinaryIO, Final, cast
 from git.cmd import Git
 
 from controller.clients.git.errors import GitUnusableError, LedgerStorageError, fault_of
+from controller.records.chain import WRITER_EMAIL, WRITER_NAME
 
 OLDEST_GIT: Final = (2, 39)
-NAME: Final = "Governor"
-EMAIL: Final = "governor@governor.dev"
 
 _KEPT: Final = ("PATH", "HOME", "TMPDIR", "SSH_AUTH_SOCK", "GIT_SSH_COMMAND", "GIT_TRACE")
 """What a push over SSH needs, and what an operator debugs with."""
@@ -37,10 +36,10 @@ _ENVIRONMENT: Final = {
     # Replacements and grafts show another history than the one that is stored.
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_GRAFT_FILE": os.devnull,
-    "GIT_AUTHOR_NAME": NAME,
-    "GIT_AUTHOR_EMAIL": EMAIL,
-    "GIT_COMMITTER_NAME": NAME,
-    "GIT_COMMITTER_EMAIL": EMAIL,
+    "GIT_AUTHOR_NAME": WRITER_NAME,
+    "GIT_AUTHOR_EMAIL": WRITER_EMAIL,
+    "GIT_COMMITTER_NAME": WRITER_NAME,
+    "GIT_COMMITTER_EMAIL": WRITER_EMAIL,
 }
 _OPTIONS: Final = (
     "core.fsync=all",
@@ -50,6 +49,8 @@ _OPTIONS: Final = (
     "fetch.unpackLimit=1",
     "core.quotePath=true",
     "trailer.separators=:",
+    # In another encoding neither a message nor what is searched in it is what was written.
+    "i18n.logOutputEncoding=UTF-8",
 )
 
 

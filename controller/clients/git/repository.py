@@ -23,8 +23,8 @@ from controller.clients.git.errors import (
     fault_of,
 )
 from controller.clients.git.history import commits_of, read_files, read_steps, read_trailers
-from controller.clients.git.process import EMAIL, NAME, GitProcess
-from controller.records.chain import SEALS, LedgerIdentity
+from controller.clients.git.process import GitProcess
+from controller.records.chain import SEALS, WRITER_EMAIL, WRITER_NAME, LedgerIdentity
 from controller.records.history import HistoryStep
 
 NO_COMMIT: Final = ""
@@ -264,7 +264,7 @@ def _import_lines(commits: Sequence[Commit], *, onto: str, ref: str) -> Iterator
     for mark, commit in enumerate(commits, start=1):
         message = commit.message.encode("utf-8", "surrogateescape")
         yield f"commit {ref}\nmark :{mark}\n".encode()
-        yield f"committer {NAME} <{EMAIL}> {commit.at // 1000} +0000\n".encode()
+        yield f"committer {WRITER_NAME} <{WRITER_EMAIL}> {commit.at // 1000} +0000\n".encode()
         yield b"data %d\n%s\n" % (len(message), message)
         if mark == 1 and onto != NO_COMMIT:
             yield f"from {onto}\n".encode()
