@@ -155,7 +155,7 @@ def _postponed(reason: str) -> Reply:
 def _malformed(error: MalformedReviewError) -> Reply:
     if error.uid:
         return HTTPStatus.OK, _JSON, write_malformed(error)
-    return _failure(HTTPStatus.BAD_REQUEST, str(error))
+    return _told(f"governor: the review is malformed: {error}")
 
 
 def _refused(error: RefusedTransportError) -> Reply:

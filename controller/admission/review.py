@@ -6,6 +6,7 @@ model of the object under review.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import cast
@@ -22,8 +23,17 @@ MAX_REVIEW_BYTES = 16 * 1024 * 1024
 MAX_UID_CHARACTERS = 128
 """The API server's have 36; an answer repeats it."""
 
+_MUST_GO = (
+    "take out what the API server stores but no reader of JSON agrees on: half of a surrogate "
+    "pair, bytes that are no UTF-8, a number beyond 1e308, more than 250 levels"
+)
 _MAX_SHOWN = 80
 """Characters of a wrong value that an error repeats."""
+_UID_FIRST = re.compile(
+    rb'\{"kind":"AdmissionReview","apiVersion":"admission\.k8s\.io/v1",'
+    rb'"request":\{"uid":"(?P<uid>[!#-\[\]-~]{1,%d})"' % MAX_UID_CHARACTERS
+)
+"""How the API server begins a review: no object can say what stands here."""
 _NEEDS_OBJECT = frozenset({Operation.CREATE, Operation.UPDATE, Operation.CONNECT})
 _NEEDS_OLD = frozenset({Operation.UPDATE, Operation.DELETE})
 
@@ -45,7 +55,10 @@ class MalformedReviewError(Exception):
 
 def read_review(body: bytes) -> AdmissionRequest:
     """Read one AdmissionReview, or raise `MalformedReviewError`."""
-    review = read_json_object(body)
+    try:
+        review = read_json_object(body)
+    except MalformedReviewError as error:
+        raise MalformedReviewError(error.field, error.problem, _uid_first(body)) from error
     if review.get("kind") != "AdmissionReview":
         problem = f"is {_shown(review.get('kind'))}; send AdmissionReview"
         raise MalformedReviewError("kind", problem)
@@ -58,6 +71,15 @@ def read_review(body: bytes) -> AdmissionRequest:
     return read_request(request)
 
 
+def _uid_first(body: bytes) -> str:
+    """The uid of a review that cannot be read as a whole; empty where it is not found at once.
+
+    So whoever wrote is told why, and in no time: an agent can have any number of them sent.
+    """
+    found = _UID_FIRST.match(body)
+    return found["uid"].decode() if found is not None else ""
+
+
 def read_json_object(body: bytes) -> dict[str, Json]:
     """Parse strictly: one object, no key twice in any object, at most 250 levels deep."""
     if len(body) > MAX_REVIEW_BYTES:
@@ -66,7 +88,8 @@ def read_json_object(body: bytes) -> dict[str, Json]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MalformedReviewError("", f"the body is not JSON: {error}") from error
+        problem = f"is not JSON that can be judged: {error}; {_MUST_GO}"
+        raise MalformedReviewError("", f"the body {problem}") from error
     if not isinstance(value, dict):
         raise MalformedReviewError("", "the body is JSON, but not an object")
     try:

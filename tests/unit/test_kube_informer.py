@@ -247,6 +247,25 @@ async def test_what_a_watch_should_not_say_is_survived(said: bytes, *, resumed: 
     assert len(told) == 1
 
 
+@pytest.mark.requirement("record-before-effect.gaps-known")
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b'"\\ud800"', id="half of a surrogate pair"),
+        pytest.param(b'"\xff"', id="no UTF-8"),
+        pytest.param(b"1e999", id="a number beyond every double"),
+        pytest.param(b"[" * 1_200 + b"]" * 1_200, id="deeper than is read at once"),
+        pytest.param(b'{"a":' * 9_000 + b"1" + b"}" * 9_000, id="as deep as anything is stored"),
+    ],
+)
+async def test_a_watch_goes_on_past_an_object_that_only_few_can_read(value: bytes) -> None:
+    odd = event("ADDED", "odd", 11, value=7).replace(b"7", value)
+    script = Script(Listed([]), Watched([odd, event("ADDED", "next", 12)]), Watched())
+    informer, _ = await follow(script)
+    assert script.asked[:3] == ["list 2", "watch 10", "watch 12"]
+    assert set(values(informer)) == {"odd", "next"}
+
+
 async def test_an_outage_never_empties_the_store_and_says_why() -> None:
     refused = ForbiddenError("mandates is forbidden")
     script = Script(Listed([an_object("a", 1)]), refused, refused, refused)

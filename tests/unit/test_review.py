@@ -157,6 +157,45 @@ def test_a_body_that_cannot_be_read_is_refused(body: bytes, words: str) -> None:
     assert (error.field, error.uid) == ("", "")
 
 
+@pytest.mark.requirement("fail-closed.malformed-review")
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b'"\\ud800"', id="half of a surrogate pair"),
+        pytest.param(b'"\xff"', id="no UTF-8"),
+        pytest.param(b"1e999", id="a number beyond every double"),
+        pytest.param(b"[" * 300 + b"]" * 300, id="too deep to be judged"),
+        pytest.param(b"[" * 9_000 + b"]" * 9_000, id="too deep to be read"),
+        pytest.param(b'{"a":1,"a":2}', id="a key twice"),
+        pytest.param(b'"' + b"x" * MAX_REVIEW_BYTES + b'"', id="too large"),
+    ],
+)
+def test_the_uid_of_a_review_of_an_object_that_cannot_be_read_is_known(value: bytes) -> None:
+    body = a_review().replace(b'"replicas":2', b'"replicas":' + value)
+    assert refused(body).uid == UID
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b'{"a":{"kind":"AdmissionReview",', id="within another object"),
+        pytest.param(b'{"kind":"AdmissionReview","request":{"uid":"u"},', id="another order"),
+        pytest.param(
+            b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"'
+            + b"u" * 129
+            + b'",',
+            id="a uid that is too long",
+        ),
+        pytest.param(
+            b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"\\ud800",',
+            id="a uid that cannot be repeated",
+        ),
+    ],
+)
+def test_a_uid_that_is_not_where_the_api_server_puts_it_is_not_looked_for(head: bytes) -> None:
+    assert refused(head).uid == ""
+
+
 def test_a_body_as_large_and_as_deep_as_allowed_is_read() -> None:
     deep = b'{"a":' + b"[" * 249 + b"]" * 249
     body = deep + b',"b":"' + b"x" * (MAX_REVIEW_BYTES - len(deep) - 8) + b'"}'

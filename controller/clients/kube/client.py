@@ -10,8 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
-import orjson
-
+from controller.apis.decoding import decoded
 from controller.apis.json import Json
 from controller.clients.kube.errors import UnreachableError
 from controller.clients.kube.resources import SELF_REVIEWS, Key, Resource
@@ -294,10 +293,10 @@ def _username(review: Object) -> str:
 
 def _object(content: bytes) -> Object:
     try:
-        decoded = orjson.loads(content)
-    except orjson.JSONDecodeError as garbled:
+        answer = decoded(content)
+    except ValueError as garbled:
         # A proxy's page, or an answer that was cut: the request may well have been carried out.
         raise UnreachableError(f"the answer is not JSON: {garbled}") from garbled
-    if not isinstance(decoded, dict):
+    if not isinstance(answer, dict):
         raise UnreachableError("the answer is JSON, but no object")
-    return cast("Object", decoded)
+    return answer

@@ -3,10 +3,7 @@
 Pure: no I/O, and nothing is concluded from an event.
 """
 
-from typing import cast
-
-import orjson
-
+from controller.apis.decoding import decoded
 from controller.apis.json import Json
 from controller.clients.kube.client import Object
 from controller.clients.kube.errors import KubeError, UnreachableError, error_from_status
@@ -20,12 +17,11 @@ def event_of(line: bytes, resource: Resource) -> tuple[str, Object]:
         UnreachableError: it is no event: a proxy's words, or a line that was cut.
     """
     try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError as garbled:
+        event = decoded(line)
+    except ValueError as garbled:
         raise UnreachableError(f"watch {resource.plural}: not JSON: {garbled}") from garbled
     if not isinstance(event, dict):
         raise UnreachableError(f"watch {resource.plural}: an event that is no object")
-    event = cast("dict[str, Json]", event)
     body = event.get("object")
     return str(event.get("type")), body if isinstance(body, dict) else {}
 
