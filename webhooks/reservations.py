@@ -6,7 +6,7 @@ does not (measured: 17,000 against 60 a second). What a proposal is answered res
 an account that was current while its caller waited: either the swap that wrote the
 answers succeeded, or nothing had to be written and the account was read after the
 caller had asked. So a refusal is never a stale one, and a resend that finds its entry
-is checked against the fence of this moment.
+is checked against the fence of this moment. It lets the settler have its turn (`turns`).
 
 It must not: answer before the swap did, take anything back (an entry whose caller has
 left waits for evidence), decide what an account may hold (`controller.accounts.reserve`
@@ -14,6 +14,7 @@ does), or let one caller's fault or departure touch the others of the fold.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, TypeVar
@@ -23,6 +24,7 @@ from controller.accounts.encoding import check_writable
 from controller.accounts.reserve import Proposal, Reservation, Reserved, reserve
 from controller.clients.kube.accounts import Stored
 from controller.clients.kube.errors import ConflictError, KubeError, UnreachableError
+from webhooks.turns import Manners, Turns
 
 Decide: TypeAlias = Callable[[Account, Proposal], Reservation]
 
@@ -67,6 +69,10 @@ class KnownAccounts(Protocol):
         """Take over a version that we wrote or read."""
         ...
 
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the agent after each change; it does not block."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -100,13 +106,16 @@ class Reservations:
         *,
         decide: Decide = reserve,
         patience: Patience | None = None,
+        manners: Manners | None = None,
     ) -> None:
         self._store = store
         self._feed = feed
         self._decide = decide
         self._patience = patience or Patience()
+        self._manners = manners or Manners()
         # One per agent that ever reserved, for good: it is small, and remembers doubts.
         self._writers: dict[str, _Writer] = {}
+        feed.subscribe(self._on_news)
 
     async def reserve(self, agent: str, proposal: Proposal) -> Reservation:
         """Enter a write in its agent's account, or say why not.
@@ -145,9 +154,15 @@ class Reservations:
     def _writer(self, agent: str) -> "_Writer":
         writer = self._writers.get(agent)
         if writer is None:
-            writer = _Writer(agent, self._store, self._feed, self._decide, self._patience)
+            turns = Turns(self._manners)
+            writer = _Writer(agent, self._store, self._feed, self._decide, self._patience, turns)
             self._writers[agent] = writer
         return writer
+
+    def _on_news(self, agent: str) -> None:
+        writer = self._writers.get(agent)
+        if writer is not None:
+            writer.news.set()
 
 
 @dataclass(eq=False, slots=True)
@@ -174,6 +189,9 @@ class _Writer:
     feed: KnownAccounts
     decide: Decide
     patience: Patience
+    turns: Turns
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when another version of the account is known."""
     callers: list[_Caller] = field(default_factory=list[_Caller])
     """Who waits, in order. Each leaves by itself, answered or cancelled."""
     is_in_doubt: bool = False
@@ -196,15 +214,35 @@ class _Writer:
             self.callers.remove(caller)
 
     async def _run(self) -> None:
-        while fold := [caller for caller in self.callers if not caller.answer.done()]:
+        while fold := self._waiting():
             try:
-                await self._attempt(fold)
+                await self._give_way()
+                if fold := self._waiting():  # all may have left, and others come
+                    await self._attempt(fold)
             except Exception as fault:  # noqa: BLE001 - every caller raises it, and none may hang
                 self._fail(fold, fault)
             except BaseException:
                 # We are stopped, and nobody else would ever answer them.
                 self._fail(self.callers, UnreachableError(f"the writer of {self.agent} stopped"))
                 raise
+
+    def _waiting(self) -> Sequence[_Caller]:
+        return [caller for caller in self.callers if not caller.answer.done()]
+
+    async def _give_way(self) -> None:
+        """Pause until the settler was here, if it is its turn, but not for long."""
+        seconds = self.turns.pause()
+        if not seconds:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._was_settled():
+                    self.news.clear()
+                    await self.news.wait()
+
+    def _was_settled(self) -> bool:
+        known = self.feed.get(self.agent)
+        return known is not None and self.turns.is_settled_in(known.account)
 
     def _fail(self, callers: Sequence[_Caller], fault: Exception) -> None:
         self.is_in_doubt = True
@@ -217,13 +255,15 @@ class _Writer:
         is_current = base is None
         if base is None:
             base = await _within(self.patience.seconds, self.store.read(self.agent))
-        account, verdicts = self._folded(base.account, fold)
-        if account != base.account:
+        before = base.account
+        account, verdicts = self._folded(before, fold)
+        if account != before:
             try:
                 base = await _within(self.patience.seconds, self.store.swap(base, account))
             except ConflictError as conflict:
                 self._lost(fold, conflict)
                 return
+            self.turns.wrote(before, base.account)
         elif not is_current:
             # Nothing to write, so nothing that would prove that we know the newest version.
             self.is_in_doubt = True

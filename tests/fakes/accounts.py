@@ -103,6 +103,7 @@ class FakeAccountFeed:
 
     def __init__(self, *shown: Stored) -> None:
         self._known = {stored.account.agent: stored for stored in shown}
+        self._listeners: list[Callable[[str], None]] = []
 
     def get(self, agent: str) -> Stored | None:
         """The newest that it knows."""
@@ -112,11 +113,17 @@ class FakeAccountFeed:
         """Take over what is newer; an object that is not known is left to the watch."""
         known = self._known.get(stored.account.agent)
         if known is not None and int(stored.resource_version) > int(known.resource_version):
-            self._known[stored.account.agent] = stored
+            self.show(stored)
 
     def show(self, stored: Stored) -> None:
         """What the watch brings."""
         self._known[stored.account.agent] = stored
+        for listener in self._listeners:
+            listener(stored.account.agent)
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the agent after each change."""
+        self._listeners.append(listener)
 
 
 async def _at_once(_: object) -> None:

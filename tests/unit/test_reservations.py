@@ -26,6 +26,7 @@ from controller.clients.kube.errors import ConflictError, KubeError, Unreachable
 from tests.accounts import a_proposal, an_account, an_entry
 from tests.fakes.accounts import FakeAccountFeed, FakeAccounts
 from webhooks.reservations import OverloadedError, Patience, Reservations
+from webhooks.turns import Manners
 
 AGENT = "migrator"
 
@@ -37,9 +38,12 @@ class Bench:
     store: FakeAccounts = field(default_factory=FakeAccounts)
     feed: FakeAccountFeed = field(default_factory=FakeAccountFeed)
     patience: Patience = field(default_factory=Patience)
+    manners: Manners = field(default_factory=Manners)
 
     def __post_init__(self) -> None:
-        self.reservations = Reservations(self.store, self.feed, patience=self.patience)
+        self.reservations = Reservations(
+            self.store, self.feed, patience=self.patience, manners=self.manners
+        )
 
     @property
     def account(self) -> Account:
@@ -61,9 +65,14 @@ class Bench:
         return self.store.put(now, change(now.account))
 
 
-async def a_bench(account: Account | None = None, *, patience: Patience | None = None) -> Bench:
+async def a_bench(
+    account: Account | None = None,
+    *,
+    patience: Patience | None = None,
+    manners: Manners | None = None,
+) -> Bench:
     """With an account that the feed knows, too."""
-    bench = Bench(patience=patience or Patience())
+    bench = Bench(patience=patience or Patience(), manners=manners or Manners())
     bench.feed.show(await bench.store.create(account or an_account()))
     return bench
 
@@ -615,3 +624,123 @@ def test_two_webhooks_and_a_settler_never_oversell_and_grant_only_what_is_entere
     seed: int,
 ) -> None:
     asyncio.run(Chaos(Random(seed)).run())  # noqa: S311 - an order of events, no secret
+
+
+# Turns
+
+FOR_EVER = Manners(crowded=4, in_a_row=3, seconds=3600)
+"""Whoever pauses is not heard of again, unless the settler comes."""
+
+
+async def a_crowded_bench(manners: Manners = FOR_EVER) -> Bench:
+    """With more pending than is little, and as many swaps made as may be made in a row."""
+    bench = await a_bench(an_account(*map(an_entry, range(100, 104))), manners=manners)
+    for number in range(3):
+        await bench.reserve(a_proposal(number))
+    return bench
+
+
+def decide_one(account: Account) -> Account:
+    first, *others = account.pending
+    return replace(account, pending=(first.decided(Outcome.PERSISTED), *others))
+
+
+def drop_one(account: Account) -> Account:
+    return replace(account, pending=account.pending[1:])
+
+
+async def come_to_rest() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "settle",
+    [
+        pytest.param(decide_one, id="it gave an outcome"),
+        pytest.param(drop_one, id="it took an entry away"),
+        pytest.param(suspend, id="it copied the fence"),
+        pytest.param(hold_one_pod, id="it counted"),
+    ],
+)
+async def test_who_swapped_often_enough_in_a_crowded_account_waits_for_the_settler(
+    settle: Callable[[Account], Account],
+) -> None:
+    bench = await a_crowded_bench()
+    caller = bench.reserve(a_proposal(3, generation=2))
+    await come_to_rest()
+    assert not caller.done()
+    assert bench.store.swaps == 3
+
+    bench.feed.show(bench.elsewhere(settle))
+
+    await asyncio.wait_for(caller, 10)
+
+
+async def test_what_another_webhook_entered_is_no_trace_of_the_settler() -> None:
+    bench = await a_crowded_bench()
+    caller = bench.reserve(a_proposal(3))
+    await come_to_rest()
+
+    bench.feed.show(bench.elsewhere(lambda a: replace(a, pending=(*a.pending, an_entry(900)))))
+    await come_to_rest()
+    assert not caller.done()
+
+    bench.feed.show(bench.elsewhere(decide_one))
+    assert isinstance(await asyncio.wait_for(caller, 10), Reserved)
+    assert len(bench.changes) == 9
+
+
+async def test_the_settler_is_not_waited_for_longer_than_a_moment() -> None:
+    bench = await a_crowded_bench(replace(FOR_EVER, seconds=0.001))
+
+    for number in range(3, 30):
+        assert isinstance(await bench.reserve(a_proposal(number)), Reserved)
+
+    assert bench.store.swaps == 30
+
+
+async def test_while_the_settler_comes_often_enough_nobody_pauses() -> None:
+    bench = await a_crowded_bench()
+    for number in range(3, 30):
+        if number % 3 == 0:
+            bench.feed.show(bench.elsewhere(drop_one))
+        waiting = bench.reserve(a_proposal(number))
+        await come_to_rest()
+        assert waiting.done() or number % 3 == 0
+        await asyncio.wait_for(waiting, 10)
+
+
+async def test_where_little_is_pending_nobody_pauses() -> None:
+    bench = await a_bench(manners=replace(FOR_EVER, crowded=40))
+
+    for number in range(40):
+        await asyncio.wait_for(bench.reserve(a_proposal(number)), 10)
+
+    assert bench.store.swaps == 40
+
+
+async def test_all_who_come_during_the_pause_are_in_the_swap_after_it() -> None:
+    bench = await a_crowded_bench()
+    callers = [bench.reserve(a_proposal(3))]
+    await come_to_rest()
+    callers += [bench.reserve(a_proposal(number)) for number in range(4, 20)]
+    await come_to_rest()
+    bench.feed.show(bench.elsewhere(drop_one))
+
+    await asyncio.wait_for(asyncio.gather(*callers), 10)
+
+    assert bench.store.swaps == 4
+
+
+async def test_who_leaves_during_the_pause_is_not_entered() -> None:
+    bench = await a_crowded_bench()
+    leaving = bench.reserve(a_proposal(3))
+    await come_to_rest()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    staying = bench.reserve(a_proposal(4))
+    bench.feed.show(bench.elsewhere(drop_one))
+
+    assert isinstance(await asyncio.wait_for(staying, 10), Reserved)
+    assert a_proposal(3).entry.change not in bench.changes
