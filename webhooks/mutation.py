@@ -5,23 +5,30 @@ a dry run, and changes nothing of those who are not governed. A reason that repe
 confidential value of its write is kept nowhere: that it was there is.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from controller.admission.case import leaves_record
 from controller.agents.identify import Agent, identify
+from controller.apis.governance import Governance
 from controller.apis.requests import AdmissionRequest
 from controller.clients.outbox.outbox import Outbox
 from controller.clients.outbox.rows import RowKind
 from controller.mutation.room import has_room
 from controller.mutation.stamp import Mutation, plan_mutation
 from controller.records.redaction import repeats_confidential
-from controller.records.stamps import REASON, annotation_of
+from controller.records.stamps import REASON, annotation_of, read_stamp
 from webhooks.callers import Callers
 
 WITHHELD: Final = "(withheld by Governor: the reason repeats a confidential value of this object)"
 """What is kept in place of such a reason."""
+
+Place: TypeAlias = tuple[str, ...]
+Told: TypeAlias = "OrderedDict[Place, str]"
+_REMEMBERED = 1024
+"""Reasons; the second call about a write follows within its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,9 @@ class Mutator:
     stamp_key: bytes
     mint_change: Callable[[], str]
     clock_ms: Callable[[], int]
+    told: Told = field(default_factory=OrderedDict[Place, str])
+    """The latest reasons. A later mutating webhook makes the API server ask us once more, when
+    the reason is off the object already, and the stamp then gets another id."""
 
     async def mutate(self, request: AdmissionRequest) -> Mutation:
         """What to change in one write.
@@ -48,14 +58,33 @@ class Mutator:
         mutation = plan_mutation(request, change=self.mint_change(), key=self.stamp_key)
         if mutation.change is not None and not has_room(request.obj):
             return Mutation()
-        if mutation.reason is not None and mutation.change is not None:
-            # Searched whole: the part that is kept may hold the beginning of a value only.
-            whole = str(annotation_of(request.obj, REASON))
-            is_told = repeats_confidential(whole, request, governance=registry.governance)
+        reason = self._reason(request, mutation, registry.governance)
+        if reason is not None and mutation.change is not None:
+            self._remember(request, mutation.change, reason)
             await self.outbox.append(
-                (WITHHELD if is_told else mutation.reason).encode(),
-                kind=RowKind.REASON,
-                key=mutation.change,
-                made_at=self.clock_ms(),
+                reason.encode(), kind=RowKind.REASON, key=mutation.change, made_at=self.clock_ms()
             )
         return mutation
+
+    def _reason(
+        self, request: AdmissionRequest, mutation: Mutation, governance: Governance
+    ) -> str | None:
+        """What the agent says, or said of this very write when we were first asked about it."""
+        if mutation.reason is None:
+            earlier = read_stamp(request.obj, key=self.stamp_key)
+            is_fresh = earlier != read_stamp(request.old, key=self.stamp_key)
+            return self.told.get(_place(request, earlier)) if is_fresh else None
+        # Searched whole: the part that is kept may hold the beginning of a value only.
+        whole = str(annotation_of(request.obj, REASON))
+        is_telling = repeats_confidential(whole, request, governance=governance)
+        return WITHHELD if is_telling else mutation.reason
+
+    def _remember(self, request: AdmissionRequest, change: str, reason: str) -> None:
+        self.told[_place(request, change)] = reason
+        if len(self.told) > _REMEMBERED:
+            self.told.popitem(last=False)
+
+
+def _place(request: AdmissionRequest, change: str) -> Place:
+    target = request.target
+    return (change, target.group, target.path, request.namespace, request.name)

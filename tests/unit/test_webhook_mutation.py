@@ -109,6 +109,32 @@ async def test_the_reason_of_a_secret_that_tells_nothing_is_kept(tmp_path: Path)
     assert [row.body.decode() for row in desk.rows()] == [WHY]
 
 
+async def test_a_reason_stays_with_a_write_that_another_webhook_changed(tmp_path: Path) -> None:
+    """The API server asks again then: with the object as we left it, and a change on top."""
+    desk = await a_desk(tmp_path)
+    ours = apply_patch(
+        annotated(an_object(), **{REASON: WHY}), patch_of(await mutate(desk, REASONED))
+    )
+    again = a_request(obj=annotated(ours, theirs="a label of sorts"))
+    twice = apply_patch(again.obj or {}, patch_of(await mutate(desk, again)))
+    first, second = desk.rows()
+    assert (first.key, second.key) == (
+        read_stamp(ours, key=STAMP_KEY),
+        read_stamp(twice, key=STAMP_KEY),
+    )
+    assert first.body == second.body == WHY.encode()
+
+
+async def test_a_reason_does_not_pass_on_to_the_next_write(tmp_path: Path) -> None:
+    desk = await a_desk(tmp_path)
+    stored = apply_patch(
+        annotated(an_object(), **{REASON: WHY}), patch_of(await mutate(desk, REASONED))
+    )
+    later = a_request(Operation.UPDATE, obj=annotated(stored, more="x"), old=stored)
+    await mutate(desk, later)
+    assert [row.kind for row in desk.rows()] == [RowKind.REASON]
+
+
 async def test_without_a_reason_nothing_is_kept(tmp_path: Path) -> None:
     desk = await a_desk(tmp_path)
     await mutate(desk, a_request())
