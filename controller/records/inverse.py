@@ -53,6 +53,7 @@ class NoInverse:
 
 
 _NEVER_RECORDED: Final = "the values were never recorded"
+_ONLY_OWNERS: Final = "only who owns its fields changed"
 _UNPROVEN: Final = {
     Outcome.UNKNOWN: "it is not known whether the change took effect",
     Outcome.GONE: "the object was deleted; by whom is not proven",
@@ -75,6 +76,8 @@ _ONE_WAY: Final = {
     "finalize": "what was finalized is gone",
     "token": "a token cannot be revoked by itself; delete what it is bound to",
 }
+_MAX_YAML_KEY: Final = 1000
+"""Characters as written; at 1024 a reader of YAML gives up looking for the colon."""
 _BEYOND_ASCII: Final = re.compile(r"[^ -~]")
 _Tested: TypeAlias = tuple[list[Json], list[str]]
 
@@ -164,10 +167,8 @@ def _undo_update(record: Mapping[str, Json]) -> Inverse | NoInverse:
     if record.get("ownershipLost") is True:
         warnings.append("which manager owned which field is not restored")
     if not operations:
-        reason = (
-            f"{_NEVER_RECORDED}: {warnings[0]}" if warnings else "only who owns its fields changed"
-        )
-        return NoInverse(reason)
+        none = f"nothing of it can be restored: {warnings[0]}" if warnings else _ONLY_OWNERS
+        return NoInverse(none)
     request = _map(record.get("request"))
     subresource = _text(request.get("subresource"))
     if subresource == "status":
@@ -186,7 +187,7 @@ def _patch(record: Mapping[str, Json], *, uid: str) -> _Tested:
     warnings: list[str] = []
     for change in _maps(record.get("changes")):
         path = parse_field_path(_text(change.get("path")))
-        problem = _why_not_restored(path, redactions=redactions, anchors=anchors)
+        problem = _why_not_restored(path, change, redactions=redactions, anchors=anchors)
         if problem:
             warnings.append(f"{change.get('path')} {problem}")
             continue
@@ -206,18 +207,38 @@ def _anchors(
         parse_field_path(_text(anchor.get("path"))): anchor.get("value")
         for anchor in _maps(record.get("anchors"))
     }
-    return {path: value for path, value in listed.items() if not _is_redacted(path, redactions)}
+    return {
+        path: value
+        for path, value in listed.items()
+        if _is_comparable(value) and not _is_redacted(path, redactions)
+    }
 
 
 def _why_not_restored(
-    path: FieldPath, *, redactions: tuple[FieldPath, ...], anchors: Mapping[FieldPath, Json]
+    path: FieldPath,
+    change: Mapping[str, Json],
+    *,
+    redactions: tuple[FieldPath, ...],
+    anchors: Mapping[FieldPath, Json],
 ) -> str:
     if _is_redacted(path, redactions):
         return "is confidential and cannot be restored"
+    if not _is_comparable(change.get("after")):
+        return "cannot be restored: it has a null in a list, which no patch can test"
     depths = (depth for depth, part in enumerate(path, start=1) if isinstance(part, int))
     if all(any(_binds(anchor, path[:depth]) for anchor in anchors) for depth in depths):
         return ""
-    return "cannot be restored: what tells its list item from others is confidential"
+    return (
+        "cannot be restored: what tells its list item from others is confidential or has a null "
+        "in a list, so no patch can test it"
+    )
+
+
+def _is_comparable(value: Json) -> bool:
+    """Whether the API server can test it: a null that is a list's item ends the call there."""
+    if isinstance(value, list):
+        return all(item is not None and _is_comparable(item) for item in value)
+    return not isinstance(value, dict) or all(map(_is_comparable, value.values()))
 
 
 def _binds(anchor: FieldPath, item: FieldPath) -> bool:
@@ -293,9 +314,21 @@ def _json(value: Json) -> str:
 
 
 def _yaml(value: Json) -> str:
-    """The same for what kubectl reads as YAML, which takes no surrogate pairs."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """The same for what kubectl reads as YAML.
+
+    That takes no surrogate pairs, and long keys only behind a question mark.
+    """
+    if isinstance(value, list):
+        return f"[{','.join(map(_yaml, value))}]"
+    if isinstance(value, dict):
+        items = ((_yaml(key), _yaml(inner)) for key, inner in value.items())
+        return f"{{{','.join(f'{_mark(key)}{key}:{inner}' for key, inner in items)}}}"
+    text = json.dumps(value, ensure_ascii=False)
     return _BEYOND_ASCII.sub(lambda found: rf"\U{ord(found[0]):08x}", text)
+
+
+def _mark(key: str) -> str:
+    return "? " if len(key) > _MAX_YAML_KEY else ""
 
 
 def _text(value: Json) -> str:

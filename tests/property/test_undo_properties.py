@@ -34,13 +34,20 @@ def test_the_inverse_of_an_update_gives_the_object_as_it_was(
 ) -> None:
     old, new = placed(versions[0]), placed(versions[1])
     assume(differences(old, new) is not None)
-    assume(old != new)
+    assume(old != new and not has_null_item(new))
 
     undo = inverse(old, new)
 
     assert isinstance(undo, Inverse)
     patch = cast("list[dict[str, Any]]", undo.content)
     assert apply_patch(new, patch) == old
+
+
+def has_null_item(value: Json) -> bool:
+    """Of which the API server can test nothing."""
+    if isinstance(value, list):
+        return any(item is None or has_null_item(item) for item in value)
+    return isinstance(value, dict) and any(map(has_null_item, value.values()))
 
 
 @pytest.mark.requirement("undo.inverse")
