@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -140,8 +141,8 @@ async def commit(settler: Settler, seen: Seen) -> None:
         settler.settlement.release()
 
 
-async def update_again_and_again(client: KubeClient, webhook: Webhook, number: int) -> None:
-    body = await client.create(CONFIGMAPS, a_configmap("default", f"busy-{number}"))
+async def update_again_and_again(client: KubeClient, webhook: Webhook) -> None:
+    body = await client.create(CONFIGMAPS, a_configmap("default", f"busy-{uuid4().hex[:8]}"))
     end, value = time.monotonic() + SECONDS, 0
     while time.monotonic() < end:
         value += 1
@@ -155,8 +156,8 @@ async def update_again_and_again(client: KubeClient, webhook: Webhook, number: i
             await asyncio.sleep(0.05)
 
 
-async def change_nothing_again_and_again(client: KubeClient, webhook: Webhook, number: int) -> None:
-    body = await client.create(CONFIGMAPS, a_configmap("default", f"idle-{number}"))
+async def change_nothing_again_and_again(client: KubeClient, webhook: Webhook) -> None:
+    body = await client.create(CONFIGMAPS, a_configmap("default", f"busy-{uuid4().hex[:8]}"))
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         entry = an_entry_for(body, a_change(), action=Action.NOTHING)
@@ -164,6 +165,7 @@ async def change_nothing_again_and_again(client: KubeClient, webhook: Webhook, n
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.parametrize("webhooks", [1, 2], ids=["one webhook", "two webhooks"])
 @pytest.mark.parametrize(
     ("load", "outcome"),
     [
@@ -174,20 +176,27 @@ async def change_nothing_again_and_again(client: KubeClient, webhook: Webhook, n
 async def test_the_settler_gets_its_turn_beside_a_webhook_that_never_rests(
     plane: ControlPlane,
     client: KubeClient,
-    load: Callable[[KubeClient, Webhook, int], Awaitable[None]],
+    load: Callable[[KubeClient, Webhook], Awaitable[None]],
     outcome: Outcome,
+    webhooks: int,
 ) -> None:
     seen = Seen()
     agent = Agent(client, AGENT, "default")
     await agent.mandate()
-    async with settling(client) as settler, a_webhook(plane, seen) as webhook:
-        await until(lambda: is_counted(webhook.feed))
+    async with contextlib.AsyncExitStack() as stack:
+        settler = await stack.enter_async_context(settling(client))
+        processes = [
+            await stack.enter_async_context(a_webhook(plane, seen)) for _ in range(webhooks)
+        ]
+        await until(lambda: all(is_counted(process.feed) for process in processes))
         committing = asyncio.create_task(commit(settler, seen))
-        await asyncio.gather(*(load(client, webhook, number) for number in range(CALLERS)))
+        await asyncio.gather(
+            *(load(client, processes[number % webhooks]) for number in range(CALLERS))
+        )
         await until(lambda: seen.outcomes.keys() >= seen.reserved)
         committing.cancel()
 
     assert not seen.refused
-    assert len(seen.reserved) > 2 * MAX_PENDING, "it was no load"
+    assert len(seen.reserved) > MAX_PENDING, "it was no load"
     assert {seen.outcomes[key] for key in seen.reserved} == {outcome}
     assert seen.most < MAX_PENDING
