@@ -45,6 +45,8 @@ from reconcilers.inbox import Inbox
 log = structlog.get_logger("governor.reconcilers")
 
 _FAULTS: Final = (LedgerError, KubeError, OutboxError)
+_READ_AGAIN: Final = (LedgerMovedError, LedgerCorruptError, ConflictError)
+"""After these the ledger is another than was read, or is going to be."""
 
 
 class KnowsAccounts(Protocol):
@@ -84,7 +86,11 @@ class Remote(Protocol):
 
 
 class Tidies(Protocol):
-    """The part of `LedgerRepository` that is used between flushes."""
+    """The part of `LedgerRepository` that is used between flushes; everything blocks."""
+
+    def make_if_gone(self) -> None:
+        """Make it anew where its directory was deleted."""
+        ...
 
     def tidy(self) -> bool:
         """Join packs, drop leftovers."""
@@ -102,7 +108,7 @@ class CommitterPace:
     push: float = 10.0
     """Between two pushes."""
     tidy: float = 60.0
-    """Between two looks at the packs, and at outboxes of dead processes."""
+    """Between two looks at the packs, at outboxes of dead processes, and at the kept head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +205,7 @@ class Committer:
 
     def note(self, fault: Exception) -> None:
         """Remember why a round ended early."""
-        self._is_read &= not isinstance(fault, LedgerMovedError | ConflictError)
+        self._is_read &= not isinstance(fault, _READ_AGAIN)
         self._fault = f"{type(fault).__name__}: {fault}"
         log.warning("nothing committed", error=str(fault), kind=type(fault).__name__)
 
@@ -235,6 +241,8 @@ class Committer:
     async def _read_ledger(self) -> None:
         ports = self._ports
         if ports.remote is not None:
+            # A damaged one is mended by deleting it: the remote has it, and the head is compared.
+            await asyncio.to_thread(ports.repository.make_if_gone)
             await asyncio.to_thread(ports.remote.catch_up)
         await asyncio.to_thread(ports.book.read)
         kept = await ports.heads.read()
@@ -242,7 +250,7 @@ class Committer:
         for known in (self._floor, kept):
             if known is not None and known.ref == ports.ref:
                 await self._require_whole(known)
-                self._raise_floor(known)
+                self._floor = self._floor or known
         self._kept = kept
         self._safe = NO_COMMIT
         self._is_read = True
@@ -255,11 +263,6 @@ class Committer:
             f"{problem} {kept.ref} here: the repository lost its end, or is another one; "
             "restore it, or begin another epoch"
         )
-
-    def _raise_floor(self, known: KeptHead) -> None:
-        """Remember the last head that was safe, for as long as this process lives."""
-        if self._floor is None or known.seq >= self._floor.seq:
-            self._floor = known
 
     async def _commit(self, held: Mapping[EntryKey, tuple[Entry, str]]) -> bool:
         """Add one flush; whether nothing due is left."""
@@ -315,7 +318,9 @@ class Committer:
 
     async def _keep(self, head: str) -> None:
         state, kept = self._ports.book.state, self._kept
-        if kept is not None and (kept.ref, kept.commit) == (self._ports.ref, head):
+        place = (self._ports.ref, state.seq, state.head, head)
+        if kept is not None and (kept.ref, kept.seq, kept.hash, kept.commit) == place:
+            self._floor = kept
             return
         new = KeptHead(
             ref=self._ports.ref,
@@ -324,8 +329,7 @@ class Committer:
             commit=head,
             public_key=self._ports.book.public_key,
         )
-        self._kept = await self._ports.heads.write(new, over=kept)
-        self._raise_floor(self._kept)
+        self._floor = self._kept = await self._ports.heads.write(new, over=kept)
 
     async def _let_go(self, held: Mapping[EntryKey, tuple[Entry, str]]) -> bool:
         """Acknowledge, and tell what is recorded; whether all that is committed is safe."""
@@ -354,6 +358,8 @@ class Committer:
             replicas = self._ports.book.state.replicas
             await asyncio.to_thread(self._ports.inbox.sweep, replicas)
         await asyncio.to_thread(self._ports.repository.tidy)
+        # One that was deleted while nothing is due would be missing to the next leader.
+        self._is_read = await self._ports.heads.read() == self._kept
 
     async def _rest(self, seconds: float) -> None:
         """Wait; woken early, but not more often than while busy."""

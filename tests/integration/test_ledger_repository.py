@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -307,6 +308,63 @@ def test_a_lock_that_a_killed_git_left_does_not_hold_for_ever(ledger: Ledger, na
     again = Ledger(ledger.directory)
     again.flush(a_record(2))
     assert findings(again) == []
+
+
+@pytest.mark.parametrize("name", ["remote/6c0a2f7e/1", "abandoned/0123", "flush/0123"])
+def test_no_lock_on_a_ref_of_governors_own_holds_for_ever(ledger: Ledger, name: str) -> None:
+    head, ref = ledger.fill([1]).book.head, f"refs/governor/{name}"
+    lock = ledger.directory / f"{ref}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    for _ in range(2):
+        with pytest.raises(LedgerStorageError, match="File exists"):
+            ledger.repository.move(ref, new=head, old="")
+    long_ago = time.time() - 3600
+    os.utime(lock, (long_ago, long_ago))
+    with pytest.raises(LedgerStorageError, match="File exists"):
+        ledger.repository.move(ref, new=head, old="")
+    ledger.repository.move(ref, new=head, old="")
+    assert ledger.repository.resolve(ref) == head
+
+
+def test_flushes_that_fail_leave_no_reports(ledger: Ledger) -> None:
+    ledger.fill([1])
+    for _ in range(3):
+        with pytest.raises(LedgerError):
+            ledger.repository.append([a_commit()], onto="ab" * 20)
+    assert [*ledger.directory.glob("fast_import_crash_*")] == []
+
+
+def test_a_repository_that_was_deleted_is_made_anew_and_no_other(ledger: Ledger) -> None:
+    head = ledger.fill([1]).book.head
+    ledger.repository.make_if_gone()
+    assert ledger.repository.head() == head
+    (ledger.directory / "HEAD").unlink()
+    ledger.repository.make_if_gone()
+    with pytest.raises(LedgerCorruptError):
+        ledger.repository.head()
+    shutil.rmtree(ledger.directory)
+    with pytest.raises(LedgerCorruptError):
+        ledger.repository.head()
+    ledger.repository.make_if_gone()
+    assert ledger.repository.head() == ""
+    shown = plain_git(ledger.directory, "symbolic-ref", "HEAD")
+    assert IDENTITY.ref in str(shown)
+
+
+@pytest.mark.parametrize("program", ["a trap", "none"])
+def test_no_program_that_the_environment_names_is_run_for_git(
+    tmp_path: Path, repository: Path, program: str
+) -> None:
+    trap, script = tmp_path / "trap", tmp_path / "script"
+    script.write_text(f"#!/bin/sh\ntouch {trap}\n")
+    script.chmod(0o755)
+    named = str(script) if program == "a trap" else str(tmp_path / "nowhere")
+    variables = {"GIT_PYTHON_GIT_EXECUTABLE": named, "GIT_PYTHON_REFRESH": "raise"}
+    for module in ("controller.clients.git.remote", "controller.clients.git.process"):
+        command = [sys.executable, "-c", f"import {module}"]
+        subprocess.run(command, cwd=repository, env={**os.environ, **variables}, check=True)
+    assert not trap.exists()
 
 
 def test_what_a_crash_left_of_a_flush_is_dropped(ledger: Ledger) -> None:

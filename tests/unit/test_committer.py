@@ -1,6 +1,7 @@
 """What the committer records, when it lets go, and what it does about faults and crashes."""
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -440,6 +441,25 @@ def test_a_kept_head_that_was_deleted_is_kept_again(world: World) -> None:
     assert sorted(world.identities().values()) == [1, 1]
 
 
+@pytest.mark.parametrize("head", ["deleted", "set back"])
+def test_a_kept_head_that_was_touched_while_nothing_is_due_is_kept_again(
+    world: World, head: str
+) -> None:
+    leader = world.leader()
+    for number in (1, 2):
+        persisted(world, number)
+        rounds(leader)
+    kept = world.heads.kept
+    assert kept is not None
+    world.heads.kept = None if head == "deleted" else replace(kept, seq=1, resource_version="99")
+    world.clock.now += 60_000
+    rounds(leader, 2)
+    again = world.heads.kept
+    assert again is not None
+    assert replace(again, resource_version="") == replace(kept, resource_version="")
+    assert leader.missing() == ()
+
+
 @pytest.mark.requirement("history-append-only.one-writer")
 @pytest.mark.parametrize("head", ["deleted", "set back"])
 def test_a_ledger_that_was_cut_together_with_its_kept_head_is_not_continued(
@@ -626,6 +646,55 @@ def test_two_leaders_on_two_hosts_record_once(world: World, tmp_path: Path) -> N
     found = world.records(tmp_path / "second.git")
     assert [record["change"] for record in found] == [a_change(1), a_change(2)]
     assert set(second.ledgered()) == set(keys)
+
+
+@pytest.mark.requirement("history-append-only.one-writer")
+@pytest.mark.usefixtures("remote")
+def test_a_repository_that_was_deleted_comes_back_from_its_remote(world: World) -> None:
+    leader = world.leader()
+    persisted(world, 1)
+    rounds(leader)
+    (world.directory / "objects").rename(world.directory / "damaged")
+    keys = persisted(world, 2)
+    world.clock.now += 10_000
+    for _ in range(2):
+        with pytest.raises(LedgerCorruptError) as damaged:
+            rounds(leader)
+        leader.note(damaged.value)
+    shutil.rmtree(world.directory)
+    assert not rounds(leader)
+    assert [record["change"] for record in world.records()] == [a_change(1), a_change(2)]
+    assert set(leader.ledgered()) >= set(keys)
+    assert world.findings() == []
+
+
+@pytest.mark.requirement("history-append-only.one-writer")
+@pytest.mark.parametrize("lost", ["it has none", "it lost its end"])
+def test_a_repository_that_was_deleted_is_not_begun_anew(
+    world: World, remote: Path, lost: str
+) -> None:
+    leader = world.leader()
+    for number in (1, 2):
+        persisted(world, number)
+        world.clock.now += 10_000
+        rounds(leader)
+    if lost == "it has none":
+        shutil.rmtree(remote)
+        command = ["git", "init", "--bare", "-q", str(remote)]
+    else:
+        command = ["git", f"--git-dir={remote}", "update-ref", IDENTITY.ref, f"{IDENTITY.ref}~2"]
+    subprocess.run(command, check=True)
+    shutil.rmtree(world.directory)
+    world.heads.kept = None
+    persisted(world, 3)
+    world.clock.now += 10_000
+    with pytest.raises(LedgerCorruptError, match="not a git repository") as gone:
+        rounds(leader)
+    leader.note(gone.value)
+    for _ in range(2):
+        with pytest.raises(LedgerCorruptError, match="lost its end"):
+            rounds(leader)
+    assert numbers(world.outboxes.rows) == [3]
 
 
 async def test_it_runs_on_through_faults_and_tells_who_listens(

@@ -7,6 +7,7 @@ record says, delete or rewrite anything of the ledger, or try again by itself.
 """
 
 import contextlib
+import math
 import re
 import secrets
 import time
@@ -77,18 +78,20 @@ class LedgerRepository:
         Raises:
             LedgerError: there is no usable git, or the directory cannot be used.
         """
-        git = GitProcess(directory)
-        git.require_usable()
+        repository = cls(GitProcess(directory), identity)
+        repository.git.require_usable()
         _require_own(directory)
-        branch = identity.ref.removeprefix("refs/heads/")
-        if not (directory / "HEAD").exists():
-            settings = ("--bare", "--quiet", "--template=", f"--initial-branch={branch}")
-            git.run("init", *settings, str(git.directory), outside=True)
-        repository = cls(git, identity)
-        repository.drop_stale_locks()
-        repository.drop_unfinished()
-        git.run("symbolic-ref", "HEAD", identity.ref)  # so that a bare `git log` shows it
+        repository._prepare()
         return repository
+
+    def make_if_gone(self) -> None:
+        """Make it anew, empty, where its directory was deleted or emptied since it was opened.
+
+        Raises:
+            LedgerError: the directory cannot be used.
+        """
+        if not _names_in(self.git.directory):
+            self._prepare()
 
     @property
     def ref(self) -> str:
@@ -135,7 +138,12 @@ class LedgerRepository:
             raise ValueError("commits: there is none; a flush has at least one")
         flush = f"{_OWN}/flush/{secrets.token_hex(8)}"
         stream = b"".join(_import_lines(commits, onto=onto, ref=flush))
-        output = self.git.run("fast-import", "--quiet", "--done", "--date-format=raw", stdin=stream)
+        try:
+            output = self.git.run(
+                "fast-import", "--quiet", "--done", "--date-format=raw", stdin=stream
+            )
+        finally:  # each failure leaves a report, and a full disk fails every second
+            _drop(self._crash_reports(), older_than=-math.inf)
         new = output.decode("ascii").strip()
         self.move(self.ref, new=new, old=onto, dropping=flush)
         return new
@@ -220,8 +228,7 @@ class LedgerRepository:
             Whether packs were joined.
         """
         packs = self.git.directory / "objects" / "pack"
-        leftovers = [*packs.glob("tmp_*"), *self.git.directory.glob("fast_import_crash_*")]
-        _drop(leftovers, older_than=_LEFTOVER_SECONDS)
+        _drop([*packs.glob("tmp_*"), *self._crash_reports()], older_than=_LEFTOVER_SECONDS)
         if sum(1 for _ in packs.glob("*.pack")) <= _MANY_PACKS:
             return False
         self.git.run("repack", "--geometric=2", "-d", "--quiet")
@@ -237,7 +244,21 @@ class LedgerRepository:
         """Drop locks that a killed git left; a living one holds them for milliseconds."""
         names = (self.ref, "HEAD", "packed-refs", "config")
         locks = [self.git.directory / f"{name}.lock" for name in names]
-        _drop(locks, older_than=_STALE_SECONDS)
+        own = (self.git.directory / _OWN).rglob("*.lock")
+        _drop([*locks, *own], older_than=_STALE_SECONDS)
+
+    def _crash_reports(self) -> list[Path]:
+        return [*self.git.directory.glob("fast_import_crash_*")]
+
+    def _prepare(self) -> None:
+        git, directory = self.git, self.git.directory
+        branch = self.ref.removeprefix("refs/heads/")
+        if not (directory / "HEAD").exists():
+            settings = ("--bare", "--quiet", "--template=", f"--initial-branch={branch}")
+            git.run("init", *settings, str(directory), outside=True)
+        self.drop_stale_locks()
+        self.drop_unfinished()
+        git.run("symbolic-ref", "HEAD", self.ref)  # so that a bare `git log` shows it
 
     def _has_ref(self, ref: str) -> bool:
         if (self.git.directory / ref).exists():
@@ -248,15 +269,20 @@ class LedgerRepository:
 
 def _require_own(directory: Path) -> None:
     """Never make a repository among somebody's files."""
-    try:
-        present = {entry.name for entry in directory.iterdir()}
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise LedgerStorageError(f"{directory}: {error.strerror}; give another one") from error
+    present = _names_in(directory)
     if present and not present & {"HEAD", "objects", "refs", "config"}:
         problem = f"{directory} holds something else than a bare Git repository"
         raise LedgerCorruptError(f"{problem}; name a directory that is empty or not there")
+
+
+def _names_in(directory: Path) -> set[str]:
+    """What a directory holds; nothing where it is not there."""
+    try:
+        return {entry.name for entry in directory.iterdir()}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise LedgerStorageError(f"{directory}: {error.strerror}; give another one") from error
 
 
 def _import_lines(commits: Sequence[Commit], *, onto: str, ref: str) -> Iterator[bytes]:
