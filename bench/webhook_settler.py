@@ -18,7 +18,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import uvloop
 
@@ -26,7 +26,7 @@ from bench.load_process import serve_lines
 from bench.webhook_reviews import AGENT
 from controller.accounts.account import MAX_PENDING, Account
 from controller.accounts.entries import EntryKey, Outcome
-from controller.clients.kube.accounts import AccountStore
+from controller.clients.kube.accounts import AccountStore, Stored
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.errors import ConflictError
 from controller.clients.outbox.reader import Outboxes
@@ -35,11 +35,23 @@ from controller.feeds.accounts import AccountFeed
 from reconcilers.committer import CommitterPace
 from reconcilers.inbox import Inbox
 from reconcilers.settlement import Pacing
-from webhooks.reservations import Accounts, KnownAccounts
+from webhooks.reservations import Accounts
 
 LOOK_SECONDS = Pacing().debounce_seconds
 COMMIT_SECONDS = CommitterPace().busy
 CROWDED = MAX_PENDING // 2
+
+
+class KnownAccounts(Protocol):
+    """What is known of them without asking."""
+
+    def get(self, agent: str) -> Stored | None:
+        """The newest version that is known."""
+        ...
+
+    def adopt(self, stored: Stored) -> None:
+        """Take over a version that we wrote or read."""
+        ...
 
 
 @dataclass(slots=True)

@@ -196,7 +196,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "record-before-effect.outbox-durable",
         "What the outbox has confirmed is there after a power cut and after the death of its "
-        "process.",
+        "process, and is never confirmed into a file that was removed or replaced.",
     ),
     Requirement(
         "record-before-effect.outbox-complete",
@@ -292,12 +292,18 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "fail-closed.suspension",
         "An agent is called suspended only once its Account refuses every reservation; `governor "
-        "suspend` says so only of that generation, and needs no webhook.",
+        "suspend` says so only of that generation, needs no webhook, and says how many writes "
+        "granted before may still take effect.",
     ),
     Requirement(
         "fail-closed.overload",
-        "A hundred concurrent writes of one agent on a small API server are all answered, none "
-        "stalled to the deadline.",
+        "However many writes of one agent wait for its Account, a bounded number does, and each is "
+        "answered.",
+    ),
+    Requirement(
+        "fail-closed.settler-has-its-turn",
+        "Beside webhooks that never rest the settler swaps often enough that an agent is not "
+        "refused for writes that are long decided.",
     ),
     # A dry run gets the true verdict and leaves no trace.
     Requirement(

@@ -173,6 +173,7 @@ async def change_nothing_again_and_again(client: KubeClient, webhook: Webhook) -
         pytest.param(change_nothing_again_and_again, Outcome.NO_OP, id="writes without effect"),
     ],
 )
+@pytest.mark.requirement("fail-closed.settler-has-its-turn")
 async def test_the_settler_gets_its_turn_beside_a_webhook_that_never_rests(
     plane: ControlPlane,
     client: KubeClient,

@@ -90,11 +90,13 @@ BROKEN_REGISTRY = a_registry(
 )
 
 
-@pytest.mark.requirement("fail-closed.ungoverned-untouched")
 def test_the_stamp_is_no_change_of_the_agents() -> None:
     """A rule that grants some fields grants no annotation, and yet its writes carry a stamp."""
-    old = {"metadata": {"name": "web", "annotations": {"governor.dev/change": "old"}}, "data": {}}
-    new = {
+    old: dict[str, Json] = {
+        "metadata": {"name": "web", "annotations": {"governor.dev/change": "old"}},
+        "data": {},
+    }
+    new: dict[str, Json] = {
         "metadata": {"name": "web", "annotations": {"governor.dev/change": "new", "a/b": "c"}},
         "data": {"a": "b"},
     }
@@ -105,6 +107,7 @@ def test_the_stamp_is_no_change_of_the_agents() -> None:
     assert [field["text"] for field in changed] == ['metadata.annotations["a/b"]', "data.a"]
 
 
+@pytest.mark.requirement("fail-closed.ungoverned-untouched")
 @pytest.mark.parametrize("operation", list(Operation))
 @pytest.mark.parametrize(
     "target",

@@ -128,6 +128,7 @@ class _WithoutSync:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.close = database.close
+        self.abandon = database.abandon
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
         if sql == "PRAGMA synchronous = FULL":

@@ -6,6 +6,8 @@ from controller.accounts.account import MAX_PENDING
 from tests.accounts import an_account, an_entry
 from webhooks.turns import Manners, Turns
 
+pytestmark = pytest.mark.requirement("fail-closed.settler-has-its-turn")
+
 MANNERS = Manners(crowded=50, in_a_row=3, seconds=0.02)
 
 
