@@ -24,10 +24,10 @@ def version_of(body: Mapping[str, Json], *, stamp_key: bytes, content_key: bytes
     found = body.get("metadata")
     metadata = found if isinstance(found, dict) else {}
     return Version(
-        uid=str(metadata.get("uid") or ""),
+        uid=_text(metadata.get("uid")),
         version=number_of(metadata.get("resourceVersion")),
-        namespace=str(metadata.get("namespace") or ""),
-        name=str(metadata.get("name") or ""),
+        namespace=_text(metadata.get("namespace")),
+        name=_text(metadata.get("name")),
         change=read_stamp(body, key=stamp_key),
         digest=content_digest(body, key=content_key),
         value=_value(body.get("spec")),
@@ -40,6 +40,11 @@ def number_of(resource_version: Json) -> int:
     if not isinstance(resource_version, str) or not resource_version.isascii():
         return 0
     return int(resource_version) if resource_version.isdecimal() else 0
+
+
+def _text(value: Json) -> str:
+    """Empty for anything else: to write down what is nested deeply fails."""
+    return value if isinstance(value, str) else ""
 
 
 def _value(spec: Json) -> str:

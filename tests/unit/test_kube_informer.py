@@ -266,6 +266,13 @@ async def test_a_watch_goes_on_past_an_object_that_only_few_can_read(value: byte
     assert set(values(informer)) == {"odd", "next"}
 
 
+async def test_a_name_that_is_no_text_is_none_however_deep_it_is() -> None:
+    deep = b'{"a":' * 1_000 + b"1" + b"}" * 1_000
+    odd = event("ADDED", "odd", 11).replace(b'"odd"', deep).replace(b'"u"', deep)
+    informer, _ = await follow(Script(Listed([]), Watched([odd]), Watched()))
+    assert values(informer) == {"": 0}
+
+
 async def test_an_outage_never_empties_the_store_and_says_why() -> None:
     refused = ForbiddenError("mandates is forbidden")
     script = Script(Listed([an_object("a", 1)]), refused, refused, refused)

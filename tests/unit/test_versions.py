@@ -86,6 +86,31 @@ def test_a_resource_version_is_a_number_or_nothing(text: Json, number: int) -> N
     assert number_of(text) == number
 
 
+def nested(levels: int) -> Json:
+    value: Json = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param("\ud800", id="half of a surrogate pair"),
+        pytest.param(nested(400), id="as deep as the slow reader keeps it"),
+        pytest.param(nested(1_024), id="as deep as the fast reader reads it"),
+        pytest.param(10**309, id="a number beyond every double"),
+    ],
+)
+def test_what_few_can_read_gives_a_version_with_the_digest_of_no_write(odd: Json) -> None:
+    found = project({**an_object(), "data": odd})
+    assert (found.uid, found.version, found.digest) == ("object-uid", 7, "")
+    assert project({**an_object(), "data": {"\ud800": 1}}).digest == ""
+    everywhere = with_metadata(uid=odd, name=odd, namespace=odd, annotations={CHANGE: odd})
+    assert project({**everywhere, "spec": {"replicas": odd}}).change == ""
+    assert project(with_metadata(annotations=odd, resourceVersion=odd)).version == 0
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),

@@ -279,7 +279,11 @@ def key_of(body: Mapping[str, Json]) -> Key:
     metadata = body.get("metadata")
     if not isinstance(metadata, dict):
         return Key("", "")
-    return Key(str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
+    namespace, name = metadata.get("namespace"), metadata.get("name")
+    # To write down anything else may fail: it can be nested deeply.
+    return Key(
+        namespace if isinstance(namespace, str) else "", name if isinstance(name, str) else ""
+    )
 
 
 def _username(review: Object) -> str:

@@ -23,7 +23,7 @@ def event_of(line: bytes, resource: Resource) -> tuple[str, Object]:
     if not isinstance(event, dict):
         raise UnreachableError(f"watch {resource.plural}: an event that is no object")
     body = event.get("object")
-    return str(event.get("type")), body if isinstance(body, dict) else {}
+    return text_of(event, "type"), body if isinstance(body, dict) else {}
 
 
 def fault_of(status: Object, resource: Resource) -> KubeError:
@@ -41,6 +41,12 @@ def metadata_of(body: Object) -> dict[str, Json]:
     """An object's metadata; empty where it has none."""
     metadata = body.get("metadata")
     return metadata if isinstance(metadata, dict) else {}
+
+
+def text_of(parent: Object, field: str) -> str:
+    """A field that is a text; empty for anything else, which may be too deep to be written."""
+    value = parent.get(field)
+    return value if isinstance(value, str) else ""
 
 
 def went_back(before: str | None, after: str) -> bool:

@@ -24,7 +24,7 @@ import structlog
 from controller.clients.kube.backoff import Backoff
 from controller.clients.kube.client import Object, Page, key_of
 from controller.clients.kube.errors import ExpiredError, KubeError, UnreachableError
-from controller.clients.kube.events import event_of, fault_of, metadata_of, went_back
+from controller.clients.kube.events import event_of, fault_of, metadata_of, text_of, went_back
 from controller.clients.kube.lines import lines
 from controller.clients.kube.resources import Key, Resource
 from controller.clients.kube.store import Change, Known, Store
@@ -343,8 +343,8 @@ class Informer(Generic[T]):
     def _known(self, body: Object) -> Known[T]:
         metadata = metadata_of(body)
         return Known(
-            uid=str(metadata.get("uid") or ""),
-            resource_version=str(metadata.get("resourceVersion") or ""),
+            uid=text_of(metadata, "uid"),
+            resource_version=text_of(metadata, "resourceVersion"),
             value=self._project(body),
         )
 
