@@ -132,13 +132,12 @@ def audited_writes(log: Path, username: str) -> Iterator[Audited]:
             is_write = event["verb"] in {"create", "update", "patch", "delete"}
             if not is_write or not 200 <= status < 300:
                 continue
-            reference, answer = event["objectRef"], event.get("responseObject") or {}
-            metadata = answer.get("metadata") or {}
-            uid = metadata.get("uid") or (answer.get("details") or {}).get("uid") or ""
+            answer = part_of(event, "responseObject")
+            metadata, details = part_of(answer, "metadata"), part_of(answer, "details")
             yield Audited(
                 event["verb"],
-                reference.get("subresource", ""),
-                uid,
+                part_of(event, "objectRef").get("subresource", ""),
+                metadata.get("uid") or details.get("uid") or "",
                 stamp_of(metadata),
                 event["stageTimestamp"],
             )
@@ -146,5 +145,10 @@ def audited_writes(log: Path, username: str) -> Iterator[Audited]:
 
 def stamp_of(metadata: dict[str, Any]) -> str:
     """The change id on an object; empty without a stamp."""
-    stamp = (metadata.get("annotations") or {}).get(STAMP, "")
-    return str(stamp).partition(".")[0]
+    return str(part_of(metadata, "annotations").get(STAMP, "")).partition(".")[0]
+
+
+def part_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object within another; empty where there is none."""
+    part: dict[str, Any] | None = document.get(name)
+    return part or {}
