@@ -58,10 +58,6 @@ class Cluster(FakeCollection):
 class Feed(FakeAccountFeed):
     """The copy of the accounts, which shows what it is told to."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._listeners: list[Callable[[str], None]] = []
-
     async def wait_synced(self) -> None:
         """At once."""
 
@@ -69,15 +65,13 @@ class Feed(FakeAccountFeed):
         """Every one of them."""
         return MappingProxyType(dict(self._known))
 
-    def subscribe(self, listener: Callable[[str], None]) -> None:
-        """Remember it."""
-        self._listeners.append(listener)
+    def adopt(self, stored: Stored) -> None:
+        """Take it over in silence: that the loop hears its own swaps, too, is another matter."""
+        self._known[stored.account.agent] = stored
 
     def bring(self, stored: Stored) -> None:
         """Let the watch bring it."""
         self.show(stored)
-        for listener in self._listeners:
-            listener(stored.account.agent)
 
 
 class Mandates:
