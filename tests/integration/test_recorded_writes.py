@@ -212,10 +212,12 @@ def test_a_forced_delete_of_a_pod_that_is_ending_is_two_writes(scene: Scene) -> 
     assert (first["action"], first["outcome"]) == ("delete", "gone")
     ok(scene.ours.delete("Pod", "web", query="?gracePeriodSeconds=0"))
     records = scene.settled_records("web")
-    assert [one["action"] for one in records] == ["delete"] * 3
-    assert [one["outcome"] for one in records] == ["gone", "unknown", "gone"]
+    assert {one["action"] for one in records} == {"delete"}
+    # A try that another writer of the Pod's status beats is made again, and recorded by itself.
+    first, *others, last = [one["outcome"] for one in records]
+    assert (first, set(others), last) == ("gone", {"unknown"}, "gone")
     versions = [one["object"]["version"] for one in records]
-    assert len(set(versions)) == 3
+    assert len(set(versions)) == len(versions)
 
 
 @pytest.mark.requirement("record-before-effect.as-it-is")
@@ -272,7 +274,8 @@ def test_what_changes_nothing_stays_nothing(scene: Scene, write: Write) -> None:
     for _ in range(3):
         again = ok(write(scene))
         assert (version_of(again), stamp_of(again)) == (version_of(made), stamp_of(made))
-    records = scene.records("web", count=4)
+    # What is decided at once may be committed before what waits for the watch.
+    records = sorted(scene.records("web", count=4), key=lambda one: str(one["receivedAt"]))
     assert [one["outcome"] for one in records] == ["persisted", "no-op", "no-op", "no-op"]
     assert [one["action"] for one in records[1:]] == ["nothing"] * 3
     assert len({one["change"] for one in records}) == 4
