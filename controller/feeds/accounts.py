@@ -16,12 +16,11 @@ from controller.clients.kube.accounts import (
     AccountGarbledError,
     Stored,
     read_stored,
-    write_stored,
 )
 from controller.clients.kube.client import Object
 from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace, list_all
 from controller.clients.kube.resources import ACCOUNTS, Key
-from controller.clients.kube.store import Change
+from controller.clients.kube.store import Change, Known
 from controller.feeds.registry import ATTENTIVE
 
 log = structlog.get_logger("governor.feeds")
@@ -79,7 +78,8 @@ class AccountFeed:
         One that is older than what is known is no news, and one of an object that is not
         known is left to the watch: it may have been deleted since.
         """
-        self._informer.adopt(write_stored(stored))
+        known: Known[Content] = Known(stored.uid, stored.resource_version, stored)
+        self._informer.take(Key("", stored.account.agent), known)
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the agent after each change; it must not block."""

@@ -67,11 +67,6 @@ def read_stored(body: Object) -> Stored:
     return Stored(account, {name: held[name] for name in held if name != "managedFields"})
 
 
-def write_stored(stored: Stored, account: Account | None = None) -> Object:
-    """The object that a stored one is, or that takes its place with another account."""
-    return account_to_object(account or stored.account, metadata=stored.metadata)
-
-
 class AccountStore:
     """The Accounts of one cluster, by the names of their agents."""
 
@@ -114,7 +109,8 @@ class AccountStore:
             KubeError: any other failure; it may have been written all the same.
         """
         try:
-            return _read(await self._client.replace(ACCOUNTS, write_stored(stored, account)))
+            body = account_to_object(account, metadata=stored.metadata)
+            return _read(await self._client.replace(ACCOUNTS, body))
         except NotFoundError as missing:
             raise _missing(account.agent, missing) from missing
 
