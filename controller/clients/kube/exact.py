@@ -9,7 +9,7 @@ from typing import Protocol
 
 from controller.clients.kube.client import Page
 from controller.clients.kube.errors import InvalidError
-from controller.clients.kube.informer import ListsAndWatches
+from controller.clients.kube.informer import ListsAndWatches, paged
 from controller.clients.kube.resources import Resource
 from controller.clients.kube.transport import Query
 
@@ -31,7 +31,7 @@ class ListsExactly(ListsAndWatches, Protocol):
         ...
 
 
-async def pages_at(
+def pages_at(
     client: ListsExactly, resource: Resource, *, version: int, limit: int = 500
 ) -> AsyncIterator[Page]:
     """List a resource page by page, all of it as it was at that version.
@@ -40,15 +40,11 @@ async def pages_at(
         ExpiredError: it is too old.
         KubeError: the API server refused, or could not be asked.
     """
-    token = ""
-    while True:
-        page = await client.list_page(
+    return paged(
+        lambda token: client.list_page(
             resource, limit=limit, continue_token=token, exactly=str(version)
         )
-        yield page
-        token = page.continue_token
-        if not token:
-            return
+    )
 
 
 async def newest_version(client: ListsAndWatches, resource: Resource) -> int:

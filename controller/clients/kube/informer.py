@@ -314,7 +314,10 @@ class Informer(Generic[T]):
         So the next look at the store shows it. An object that is not known is left to
         the watch: it may have been deleted since.
         """
-        key, known = key_of(written), self._known(written)
+        self.take(key_of(written), self._known(written))
+
+    def take(self, key: Key, known: Known[T]) -> None:
+        """As `adopt`, of what the caller has read already."""
         held = self._store.get(key)
         if held is not None and held.uid == known.uid:
             self._emit(self._store.put(key, known))
@@ -354,7 +357,7 @@ class Informer(Generic[T]):
                 listener(change)
 
 
-async def pages(
+def pages(
     client: ListsAndWatches,
     resource: Resource,
     *,
@@ -367,11 +370,18 @@ async def pages(
     Raises:
         KubeError: the API server refused, or could not be asked.
     """
-    token = ""
-    while True:
-        page = await client.list_page(
+    return paged(
+        lambda token: client.list_page(
             resource, namespace=namespace, limit=limit, continue_token=token, selectors=selectors
         )
+    )
+
+
+async def paged(ask: Callable[[str], Awaitable[Page]]) -> AsyncIterator[Page]:
+    """Every page of one list; each is asked for by the token of the one before."""
+    token = ""
+    while True:
+        page = await ask(token)
         yield page
         token = page.continue_token
         if not token:
