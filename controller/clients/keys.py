@@ -17,6 +17,8 @@ from uuid import uuid4
 
 import orjson
 
+from controller.clients.durable import sync_directory
+
 FILE = "keys.json"
 KEY_BYTES = 32
 _MAX_FILE_BYTES = 4096
@@ -78,19 +80,11 @@ def _make(path: Path, random: Callable[[int], bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         path.hardlink_to(draft)  # unlike a rename it fails where another process was first
-        _sync(path.parent)
+        sync_directory(path.parent)
     except FileExistsError:
         return  # theirs are as good
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_private(path: Path) -> bytes:

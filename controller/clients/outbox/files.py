@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
 
+from controller.clients.durable import sync_directory
 from controller.clients.outbox.errors import OutboxError, OutboxFullError
 
 _OWNER = re.compile(r"outbox-([0-9A-Z]{26})\.owner")
@@ -199,19 +200,6 @@ def make_private(path: Path) -> None:
         OSError: it is there already, or cannot be made.
     """
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable.
-
-    Raises:
-        OSError: they may not be.
-    """
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _state(content: bytes) -> State:
