@@ -151,10 +151,11 @@ async def _own_username(client: KubeClient) -> str:
 
 
 def _expected_caller(settings: WebhookSettings) -> ExpectedCaller:
-    if settings.api_server_token_file is None:
+    file = settings.api_server_token_file
+    expected = ExpectedCaller(None if file is None else TokenFile(file).current)
+    if expected.is_anybody:
         _log.warning("whoever reaches the port may ask; set --api-server-token-file")
-        return ExpectedCaller(None)
-    return ExpectedCaller(TokenFile(settings.api_server_token_file).current)
+    return expected
 
 
 def _engine_missing(engine: RunningEngine) -> tuple[str, ...]:

@@ -42,9 +42,9 @@ async def until_answered(
             answer = await ask()
         except KubeError as fault:
             failures += 1
-            log.warning(f"{what} unknown", failures=failures, error=str(fault))  # noqa: G004 -- not data: it names the question
+            log.warning("not answered yet", asked=what, failures=failures, error=str(fault))
             delay = delays.delay(failures, random=random)
             await sleep(max(delay, min(fault.retry_after or 0.0, delays.longest)))
         else:
-            log.info(f"{what} known", answer=str(answer))  # noqa: G004 -- likewise
+            log.info("answered", asked=what, answer=str(answer))
             return answer
