@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shutil import which
 
@@ -35,8 +36,8 @@ from native import build
 from native.components import Component, Options
 from native.controlplane import ControlPlane
 from tour.governor import COMMAND, Running, start_governor
+from tour.prepared import account_with_all_rights, install_kinds
 
-REPOSITORY = Path(__file__).parents[1]
 NAMESPACE, AGENT = "team-data", "migrator"
 REQUEST_TIMEOUT = 15
 """Of the API server, seconds: what the settler's clock has to wait for."""
@@ -44,6 +45,23 @@ WRITERS = 8
 SETTLED_SECONDS = 180.0
 CUT = 3
 _POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much, and by which chance."""
+
+    kills: int
+    writes: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A process that is killed, and started again at once."""
+
+    name: str
+    kill: Callable[[], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,8 +106,7 @@ def _set_up(stack: ExitStack, directory: Path) -> tuple[ControlPlane, Running]:
     plane = stack.enter_context(
         ControlPlane.start(directory / "cluster", binaries=binaries, options=options)
     )
-    plane.kubectl("apply", "-f", str(REPOSITORY / "manifests" / "crds")).require_ok()
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
+    install_kinds(plane)
     governor = stack.enter_context(
         start_governor(
             plane.admin_kubeconfig,
@@ -114,23 +131,7 @@ def _prepared() -> list[dict[str, object]]:
         "namespaces": [NAMESPACE],
     }
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": AGENT, "namespace": NAMESPACE},
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": AGENT},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": "cluster-admin",
-            },
-            "subjects": [account],
-        },
+        *account_with_all_rights(NAMESPACE, AGENT),
         {
             "apiVersion": "governor.dev/v1alpha1",
             "kind": "Mandate",
@@ -140,7 +141,7 @@ def _prepared() -> list[dict[str, object]]:
     ]
 
 
-async def _run(plane: ControlPlane, governor: Running, plan: "Plan") -> tuple[Verdict, Tally]:
+async def _run(plane: ControlPlane, governor: Running, plan: Plan) -> tuple[Verdict, Tally]:
     agent = plane.kubeconfig_for_service_account(NAMESPACE, AGENT)
     async with (
         connect(Kubeconfig(plane.admin_kubeconfig)) as admin,
@@ -169,32 +170,20 @@ async def _run(plane: ControlPlane, governor: Running, plan: "Plan") -> tuple[Ve
 
 
 async def _kill_in_turn(
-    victims: "Sequence[Victim]", load: Load, plan: "Plan", *, working: "asyncio.Task[None]"
+    victims: Sequence[Victim], load: Load, plan: Plan, *, working: "asyncio.Task[None]"
 ) -> None:
     """Kill whenever another share of the writes is done, so that others are in flight."""
     for number in range(plan.kills):
         share = plan.writes * number // plan.kills
-        await until(lambda share=share: load.tally.done >= share or working.done())  # type: ignore[misc] # a default is bound
+        await until(partial(_is_time, load, share, working))
         victim = victims[number % len(victims)]
         await asyncio.to_thread(victim.kill)
         print(f"  {load.tally.done} writes done: killed {victim.name}", flush=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much, and by which chance."""
-
-    kills: int
-    writes: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Victim:
-    """A process that is killed, and started again at once."""
-
-    name: str
-    kill: Callable[[], None]
+def _is_time(load: Load, share: int, working: "asyncio.Task[None]") -> bool:
+    """Whether so many writes are done, or no more will be."""
+    return load.tally.done >= share or working.done()
 
 
 def _victims(plane: ControlPlane, governor: Running) -> list[Victim]:

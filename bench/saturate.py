@@ -39,17 +39,16 @@ from native.controlplane import ControlPlane, ControlPlaneError
 from native.kubectl import KubectlError
 from native.processes import ProcessError
 from tour.governor import Running, start_governor
+from tour.prepared import account_with_all_rights, install_kinds
 
 DEADLINE_SECONDS = 5.0
 """The registration's timeout: a write that Governor does not answer by then has failed."""
 _SEATS = ("--max-requests-inflight=50", "--max-mutating-requests-inflight=20")
-_REPOSITORY = Path(__file__).parents[1]
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _LEVEL = "prioritylevelconfiguration/governor"
 _AGENT = "saturator"
 _USERNAME = f"system:serviceaccount:{_AGENT}:{_AGENT}"
-_RIGHTS = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
 
 
 class SetupError(Exception):
@@ -175,9 +174,9 @@ def set_stage(directory: Path) -> Generator[Stage, None, None]:
         extra_arguments={Component.API_SERVER: _SEATS},
     )
     with ControlPlane.start(directory / "cluster", binaries=binaries, options=options) as plane:
-        plane.kubectl("apply", "-f", str(_REPOSITORY / "manifests" / "crds")).require_ok()
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
-        _apply(plane, *_account("governor-system", "governor"), *_account(_AGENT, _AGENT))
+        install_kinds(plane)
+        for namespace, name in (("governor-system", "governor"), (_AGENT, _AGENT)):
+            _apply(plane, *account_with_all_rights(namespace, name))
         kubeconfig = plane.kubeconfig_for_service_account("governor-system", "governor")
         with start_governor(kubeconfig, directory, token=plane.webhook_token) as governor:
             stage = Stage(plane, governor)
@@ -185,26 +184,6 @@ def set_stage(directory: Path) -> Generator[Stage, None, None]:
             _wait(stage, lambda: stage.says() == "200", "the webhook is not ready")
             _wait(stage, lambda: _is_governed(plane), "the agent is not governed")
             yield stage
-
-
-def _account(namespace: str, name: str) -> tuple[dict[str, object], ...]:
-    """A namespace with a ServiceAccount that RBAC lets do everything."""
-    subject = {"kind": "ServiceAccount", "namespace": namespace, "name": name}
-    return (
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": name, "namespace": namespace},
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": name},
-            "roleRef": _RIGHTS,
-            "subjects": [subject],
-        },
-    )
 
 
 def _mandate() -> dict[str, object]:

@@ -25,8 +25,8 @@ from native.components import Component, Options
 from native.controlplane import ControlPlane
 from native.processes import GuardedProcess
 from tour.governor import POLICIES, Site
+from tour.prepared import install_kinds
 
-_REPOSITORY = Path(__file__).parents[1]
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
@@ -124,8 +124,7 @@ def _boot(directory: Path) -> ControlPlane:
 
 def _prepare(plane: ControlPlane) -> None:
     """What an administrator does: the kinds, the agent's namespace, its mandate."""
-    plane.kubectl("apply", "-f", str(_REPOSITORY / "manifests" / "crds")).require_ok()
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
+    install_kinds(plane)
     governance = {
         "apiVersion": "governor.dev/v1alpha1",
         "kind": "Governance",

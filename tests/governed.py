@@ -6,17 +6,21 @@ agent's token, the two processes' command lines. It asserts nothing by itself.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import yaml
 
+from native.components import Binaries, Component, Options
 from native.controlplane import ControlPlane
 from native.kubectl import Completed
 from tests.waiting import eventually
-from tour.governor import Running
+from tour.governor import Running, start_governor
+from tour.prepared import account_with_all_rights, install_kinds
 
 _MACHINE_PART = re.compile(r"change=(?P<change>[0-9A-Z]{26}) (?P<json>\{.*\})", re.DOTALL)
 
@@ -139,25 +143,44 @@ class TestAgent:
         return last[0]
 
 
+@contextmanager
+def governed_cluster(
+    directory: Path,
+    binaries: Binaries,
+    *,
+    api_server: Sequence[str] = (),
+    request_timeout: int = 60,
+) -> Generator[Cluster]:
+    """Boot a control plane and Governor, wait until it is ready, and take all down at the end.
+
+    Args:
+        directory: an empty one.
+        binaries: of the control plane.
+        api_server: further flags of the API server.
+        request_timeout: what Governor is told of it, seconds.
+    """
+    options = Options(
+        components=binaries.components(),
+        unsafe_no_fsync=True,
+        extra_arguments={Component.API_SERVER: api_server},
+    )
+    with ControlPlane.start(directory / "plane", binaries=binaries, options=options) as plane:
+        install_kinds(plane)
+        with start_governor(
+            plane.admin_kubeconfig,
+            directory,
+            token=plane.webhook_token,
+            request_timeout=request_timeout,
+        ) as governor:
+            cluster = Cluster(plane, governor)
+            cluster.wait_ready()
+            yield cluster
+
+
 def new_agent(cluster: Cluster) -> TestAgent:
     """A fresh namespace with an agent whose RBAC is wide open: Governor is what refuses."""
     agent = TestAgent(cluster, f"agent-{uuid4().hex[:10]}")
-    rights = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole"}
-    cluster.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": agent.name}},
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": agent.name, "namespace": agent.name},
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": agent.name},
-            "roleRef": {**rights, "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": agent.name, "namespace": agent.name}],
-        },
-    ).require_ok()
+    cluster.apply(*account_with_all_rights(agent.name, agent.name)).require_ok()
     agent.set_mandate()
     agent.eventually_answers("kind-not-granted", "create", "configmap", "probe")
     return agent

@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import cast
 
 from controller.accounts.account import Account
@@ -29,9 +30,12 @@ from controller.feeds.registry import RegistryFeed
 from controller.records.content import content_digest
 from controller.records.stamps import CHANGE, write_stamp
 from controller.records.versions import version_of
+from native.components import Binaries, Options
+from native.controlplane import ControlPlane
 from reconcilers.histories import Histories
 from reconcilers.needs import Times
 from reconcilers.settlement import Ledger, Pacing, Ports, Settlement
+from tour.prepared import install_kinds
 
 STAMP_KEY = b"stamps-of-tests-stamps-of-tests!"
 CONTENT_KEY = b"content-of-tests-content-of-test"
@@ -44,6 +48,18 @@ PATIENT = Times(request_timeout=600.0)
 HASTY = Times(request_timeout=0.5, margin=0.0)
 
 _numbers = itertools.count(1)
+
+
+@contextlib.contextmanager
+def lone_api_server(directory: Path, binary: Path) -> Generator[ControlPlane]:
+    """An API server with our kinds and nothing else, for the block.
+
+    A settler takes away the accounts of whom it knows no mandate: no two share one.
+    """
+    options = Options(components=frozenset(), unsafe_no_fsync=True)
+    with ControlPlane.start(directory, binaries=Binaries.single(binary), options=options) as plane:
+        install_kinds(plane)
+        yield plane
 
 
 def kind_of(resource: Resource) -> WatchedKind:

@@ -17,8 +17,8 @@ from native.components import Options
 from native.controlplane import ControlPlane
 from native.kubectl import Completed
 from tour.governor import COMMAND, Site, start_governor
+from tour.prepared import install_kinds
 
-REPOSITORY = Path(__file__).parents[1]
 MANIFESTS = Path(__file__).parent / "manifests"
 
 
@@ -77,9 +77,8 @@ def set_scene(directory: Path, *, say: Callable[[str], None]) -> Generator[Scene
             ControlPlane.start(directory / "cluster", binaries=binaries, options=options)
         )
         say("installing the CRDs and what the administrator prepares")
-        for folder in (REPOSITORY / "manifests" / "crds", MANIFESTS / "cluster.yaml"):
-            plane.kubectl("apply", "-f", str(folder)).require_ok()
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
+        install_kinds(plane)
+        plane.kubectl("apply", "-f", str(MANIFESTS / "cluster.yaml")).require_ok()
         say("starting governor webhook and governor reconcile")
         governor = stack.enter_context(
             start_governor(plane.admin_kubeconfig, directory, token=plane.webhook_token)

@@ -10,9 +10,8 @@ import pytest
 from native import build
 from native.components import Binaries, Options
 from native.controlplane import ControlPlane
-from tests.governed import Cluster, TestAgent, new_agent
+from tests.governed import Cluster, TestAgent, governed_cluster, new_agent
 from tests.waiting import eventually
-from tour.governor import start_governor
 
 
 @pytest.fixture(scope="session")
@@ -65,24 +64,13 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def cluster(
-    binaries: Binaries, repository: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
+def cluster(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster that Governor watches over, with a control plane of its own.
 
     The registration is one per cluster, and tests of the registration write theirs.
     """
-    directory = tmp_path_factory.mktemp("governed")
-    options = Options(components=binaries.components(), unsafe_no_fsync=True)
-    with ControlPlane.start(directory / "plane", binaries=binaries, options=options) as plane:
-        plane.kubectl("apply", "-f", str(repository / "manifests" / "crds")).require_ok()
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
-        with start_governor(
-            plane.admin_kubeconfig, directory, token=plane.webhook_token
-        ) as governor:
-            governed = Cluster(plane, governor)
-            governed.wait_ready()
-            yield governed
+    with governed_cluster(tmp_path_factory.mktemp("governed"), binaries) as governed:
+        yield governed
 
 
 @pytest.fixture

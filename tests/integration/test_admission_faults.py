@@ -12,39 +12,25 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from controller.accounts.account import MAX_PENDING
 from native.api import Answer
-from native.components import Binaries, Options
-from native.controlplane import ControlPlane
-from tests.governed import Cluster, new_agent
+from native.components import Binaries
+from tests.governed import Cluster, governed_cluster, new_agent
 from tests.outages import Gate
 from tests.waiting import eventually
 from tests.writers import Scene, a_configmap, ok, set_scene
-from tour.governor import start_governor
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def fragile(
-    binaries: Binaries, repository: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
+def fragile(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A governed cluster of these tests' own."""
-    directory = tmp_path_factory.mktemp("fragile")
-    options = Options(components=binaries.components(), unsafe_no_fsync=True)
-    with ControlPlane.start(directory / "plane", binaries=binaries, options=options) as plane:
-        plane.kubectl("apply", "-f", str(repository / "manifests" / "crds")).require_ok()
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
-        with start_governor(
-            plane.admin_kubeconfig, directory, token=plane.webhook_token
-        ) as governor:
-            cluster = Cluster(plane, governor)
-            cluster.wait_ready()
-            yield cluster
+    with governed_cluster(tmp_path_factory.mktemp("fragile"), binaries) as cluster:
+        yield cluster
 
 
 @pytest.fixture

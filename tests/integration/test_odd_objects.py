@@ -25,7 +25,6 @@ from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.informer import Informer, list_all
 from controller.clients.kube.resources import Key, Resource
 from controller.records.content import content_digest
-from native.components import Binaries, Options
 from native.controlplane import ControlPlane
 from reconcilers.histories import History
 from tests.governed import TestAgent
@@ -35,6 +34,7 @@ from tests.settling import (
     Agent,
     a_change,
     an_entry_for,
+    lone_api_server,
     metadata_of,
     project,
     settling,
@@ -82,15 +82,10 @@ ODD = [
 
 @pytest.fixture(scope="module")
 def plane(
-    kubernetes_binary: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory
+    kubernetes_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ControlPlane]:
-    """Its own: a settler takes away the accounts of whom it knows no mandate."""
-    directory = tmp_path_factory.mktemp("odd-plane")
-    options = Options(components=frozenset(), unsafe_no_fsync=True)
-    with ControlPlane.start(
-        directory, binaries=Binaries.single(kubernetes_binary), options=options
-    ) as running:
-        running.kubectl("apply", "-f", str(repository / "manifests" / "crds")).require_ok()
+    """These tests' own."""
+    with lone_api_server(tmp_path_factory.mktemp("odd-plane"), kubernetes_binary) as running:
         running.kubectl("apply", "-f", "-", stdin=json.dumps(CRD)).require_ok()
         running.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
         path = WIDGETS.collection_path("")

@@ -5,14 +5,12 @@ What the API server did is read from its answers and its objects, never from our
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from native.api import Answer
-from native.components import Binaries, Component, Options
-from native.controlplane import ControlPlane
-from tests.governed import Cluster, TestAgent, new_agent
+from native.components import Binaries
+from tests.governed import Cluster, TestAgent, governed_cluster, new_agent
 from tests.waiting import eventually
 from tests.writers import (
     Scene,
@@ -23,7 +21,6 @@ from tests.writers import (
     stamp_of,
     version_of,
 )
-from tour.governor import start_governor
 
 pytestmark = pytest.mark.integration
 
@@ -88,25 +85,12 @@ def test_a_generated_name_is_in_the_record(scene: Scene) -> None:
 
 
 @pytest.fixture(scope="module")
-def hasty(
-    binaries: Binaries, repository: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
+def hasty(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster whose API server gives up on a write after five seconds, as Governor knows."""
     directory = tmp_path_factory.mktemp("hasty")
-    options = Options(
-        components=binaries.components(),
-        unsafe_no_fsync=True,
-        extra_arguments={Component.API_SERVER: ("--request-timeout=5s",)},
-    )
-    with ControlPlane.start(directory / "plane", binaries=binaries, options=options) as plane:
-        plane.kubectl("apply", "-f", str(repository / "manifests" / "crds")).require_ok()
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
-        with start_governor(
-            plane.admin_kubeconfig, directory, token=plane.webhook_token, request_timeout=5
-        ) as governor:
-            cluster = Cluster(plane, governor)
-            cluster.wait_ready()
-            yield cluster
+    flags = ("--request-timeout=5s",)
+    with governed_cluster(directory, binaries, api_server=flags, request_timeout=5) as cluster:
+        yield cluster
 
 
 @pytest.fixture

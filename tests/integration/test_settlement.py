@@ -23,7 +23,7 @@ from controller.clients.kube.client import KubeClient, Object
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.errors import ConflictError
 from controller.clients.kube.resources import Key, Resource
-from native.components import Binaries, Component, Options
+from native.components import Component
 from native.controlplane import ControlPlane
 from tests.outages import compact
 from tests.settling import (
@@ -36,6 +36,7 @@ from tests.settling import (
     a_configmap,
     an_entry_for,
     kind_of,
+    lone_api_server,
     metadata_of,
     settling,
     stamped,
@@ -50,15 +51,10 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def plane(
-    kubernetes_binary: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory
+    kubernetes_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ControlPlane]:
-    """Its own: a settler takes away the accounts of whom it knows no mandate."""
-    directory = tmp_path_factory.mktemp("settlement-plane")
-    options = Options(components=frozenset(), unsafe_no_fsync=True)
-    binaries = Binaries.single(kubernetes_binary)
-    with ControlPlane.start(directory, binaries=binaries, options=options) as running:
-        running.kubectl("apply", "-f", str(repository / "manifests" / "crds")).require_ok()
-        running.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
+    """These tests' own."""
+    with lone_api_server(tmp_path_factory.mktemp("settlement-plane"), kubernetes_binary) as running:
         yield running
 
 

@@ -23,7 +23,6 @@ from controller.clients.kube.client import KubeClient, Object
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.feeds.accounts import AccountFeed
 from controller.records.content import content_digest
-from native.components import Binaries, Options
 from native.controlplane import ControlPlane
 from reconcilers.committer import CommitterPace
 from tests.settling import (
@@ -35,6 +34,7 @@ from tests.settling import (
     a_change,
     a_configmap,
     an_entry_for,
+    lone_api_server,
     settling,
     stamped,
     with_value,
@@ -50,15 +50,10 @@ SECONDS = 4.0
 
 @pytest.fixture(scope="module")
 def plane(
-    kubernetes_binary: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory
+    kubernetes_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ControlPlane]:
-    """Its own: a settler takes away the accounts of whom it knows no mandate."""
-    directory = tmp_path_factory.mktemp("load-plane")
-    options = Options(components=frozenset(), unsafe_no_fsync=True)
-    binaries = Binaries.single(kubernetes_binary)
-    with ControlPlane.start(directory, binaries=binaries, options=options) as running:
-        running.kubectl("apply", "-f", str(repository / "manifests" / "crds")).require_ok()
-        running.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
+    """These tests' own."""
+    with lone_api_server(tmp_path_factory.mktemp("load-plane"), kubernetes_binary) as running:
         yield running
 
 

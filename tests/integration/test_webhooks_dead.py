@@ -21,10 +21,10 @@ from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.errors import KubeError
 from controller.clients.kube.informer import list_all
 from controller.clients.kube.resources import Key, Resource
-from native.components import Binaries, Options
+from native.components import Binaries
 from native.controlplane import ControlPlane
-from tests.governed import Cluster, TestAgent, new_agent
-from tour.governor import COMMAND, start_governor
+from tests.governed import Cluster, TestAgent, governed_cluster, new_agent
+from tour.governor import COMMAND
 
 pytestmark = pytest.mark.integration
 
@@ -43,16 +43,10 @@ Write = Callable[[], Awaitable[object]]
 
 
 @pytest.fixture
-def mortal(binaries: Binaries, repository: Path, tmp_path: Path) -> Iterator[Cluster]:
+def mortal(binaries: Binaries, tmp_path: Path) -> Iterator[Cluster]:
     """A governed cluster of this test's own: its webhooks are going to die."""
-    options = Options(components=binaries.components(), unsafe_no_fsync=True)
-    with ControlPlane.start(tmp_path / "plane", binaries=binaries, options=options) as plane:
-        plane.kubectl("apply", "-f", str(repository / "manifests" / "crds")).require_ok()
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
-        with start_governor(plane.admin_kubeconfig, tmp_path) as governor:
-            cluster = Cluster(plane, governor)
-            cluster.wait_ready()
-            yield cluster
+    with governed_cluster(tmp_path, binaries) as cluster:
+        yield cluster
 
 
 @dataclass(frozen=True, slots=True)
