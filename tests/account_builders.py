@@ -8,9 +8,10 @@ A test names only what it is about. Nothing here decides anything.
 from collections.abc import Mapping
 
 from controller.accounts.account import Account, Fence
-from controller.accounts.entries import NOTHING, Action, Amounts, Attempt, Entry, WatchedKind
+from controller.accounts.entries import Action, Attempt, Entry, WatchedKind
 from controller.accounts.reserve import Proposal
 from controller.accounts.views import KindView, Version
+from controller.apis.resources import NOTHING, Amounts
 
 AGENT = "migrator"
 MANDATE_UID = "uid-of-migrator"

@@ -6,16 +6,9 @@ Every builder gives something valid and ordinary; a test names only what it is a
 from collections.abc import Mapping
 
 from controller.accounts.account import Account, Fence
-from controller.accounts.entries import (
-    NOTHING,
-    Action,
-    Amounts,
-    Attempt,
-    Entry,
-    Outcome,
-    WatchedKind,
-)
+from controller.accounts.entries import Action, Attempt, Entry, Outcome, WatchedKind
 from controller.accounts.reserve import Proposal
+from controller.apis.resources import NOTHING, Amounts
 
 MANDATE_UID = "7f3a1b2c-0000-4000-8000-00000000a9e7"
 DEPLOYMENTS = WatchedKind("apps", "v1", "deployments")

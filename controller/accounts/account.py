@@ -9,10 +9,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from controller.accounts.entries import NOTHING, Amounts, Entry, WatchedKind
+from controller.accounts.entries import Entry, WatchedKind
+from controller.accounts.windows import Window, WindowKey
+from controller.apis.resources import NOTHING, Amounts
 
 MAX_PENDING = 200
 """The API server's cost of a swap grows with the list; beyond it the agent is asked to wait."""
+MAX_WINDOWS = 16
+"""Of one account, those that policies ask for included."""
+ASKS_VERSION = 1
+"""Of the extraction in `controller.asks`: raised with every change of what objects ask for, so
+that nobody adds asks to sums that were counted otherwise."""
+COUNTED = frozenset(
+    {
+        WatchedKind("", "v1", "nodes"),
+        WatchedKind("", "v1", "pods"),
+        WatchedKind("", "v1", "replicationcontrollers"),
+        WatchedKind("apps", "v1", "daemonsets"),
+        WatchedKind("apps", "v1", "deployments"),
+        WatchedKind("apps", "v1", "replicasets"),
+        WatchedKind("apps", "v1", "statefulsets"),
+        WatchedKind("autoscaling", "v2", "horizontalpodautoscalers"),
+        WatchedKind("batch", "v1", "cronjobs"),
+        WatchedKind("batch", "v1", "jobs"),
+    }
+)
+"""The kinds that `settled` is counted from, each in the one version in which it is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +61,18 @@ class Account:
     )
     """Per watched kind the resource version that `settled` was counted from."""
     pending: tuple[Entry, ...] = ()
+    windows: Mapping[WindowKey, Window] = field(
+        default_factory=lambda: MappingProxyType(dict[WindowKey, Window]())
+    )
+    """What is spent by now, opened and renewed by the settler."""
+    wanted: tuple[WindowKey, ...] = ()
+    """Windows that a policy's cap is waiting for: the settler is to open them."""
+    prices: str = ""
+    """The identity of the PriceBook by which windows are charged."""
+    asks_version: int = 0
+    """Of the extraction by which `settled` was counted; 0: it was not counted yet."""
+
+
+def is_counted(account: Account) -> bool:
+    """Whether `settled` says what the agent holds, in the amounts of this Governor."""
+    return account.asks_version == ASKS_VERSION and account.as_of.keys() >= COUNTED

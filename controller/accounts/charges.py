@@ -11,10 +11,13 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from controller.accounts.account import Account
-from controller.accounts.entries import Action, Amounts, Entry, WatchedKind
+from controller.accounts.entries import Action, Entry, Outcome, WatchedKind
+from controller.apis.resources import Amounts
 
 Group: TypeAlias = tuple[str, int] | tuple[WatchedKind, str, str]
 """What only one write of all can take: a version of an object, or a name to be created."""
+
+_HOUR = 3_600_000
 
 
 def charge(account: Account) -> Amounts:
@@ -27,6 +30,21 @@ def charge(account: Account) -> Amounts:
         for resource, amount in increase(entry.before, entry.after).items():
             group[resource] = max(group.get(resource, 0), amount)
     return total((account.settled, *largest.values()))
+
+
+def open_changes(account: Account) -> int:
+    """How many changes may still take effect; of rivals at most one does."""
+    return len({group_of(entry) for entry in account.pending if entry.is_open})
+
+
+def is_spent(outcome: Outcome) -> bool:
+    """Whether a write with this outcome was a change, or may have been one."""
+    return outcome not in {Outcome.LOST, Outcome.NO_OP}
+
+
+def cost(rate: int, milliseconds: int) -> int:
+    """What a rate in nano-USD per hour comes to, in nano-USD, rounded up."""
+    return -(-rate * milliseconds // _HOUR)
 
 
 def increase(before: Amounts, after: Amounts) -> Amounts:

@@ -16,16 +16,9 @@ from typing import Final, TypeVar, cast
 import orjson
 
 from controller.accounts.account import Account, Fence
-from controller.accounts.entries import (
-    NOTHING,
-    Action,
-    Amounts,
-    Attempt,
-    Entry,
-    Outcome,
-    WatchedKind,
-)
+from controller.accounts.entries import Action, Attempt, Entry, Outcome, WatchedKind
 from controller.apis.json import Json
+from controller.apis.resources import NOTHING, Amounts
 
 API_VERSION: Final = "governor.dev/v1alpha1"
 KIND: Final = "Account"

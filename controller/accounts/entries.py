@@ -4,16 +4,11 @@ Values only. An entry says what was validated; whether the write took effect is
 decided in `controller.accounts.evidence`, never here.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-Amounts: TypeAlias = Mapping[str, int]
-"""Resource → integer in that resource's one unit (milli-CPU, bytes, pods, …). Absent is 0."""
-
-NOTHING: Amounts = MappingProxyType({})
+from controller.apis.resources import NOTHING, Amounts
 
 
 class WatchedKind(NamedTuple):

@@ -5,12 +5,17 @@ the write. Nothing here gives anything back: an entry ends by evidence or by the
 clock (`controller.accounts.settle`), whatever became of the answer.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from controller.accounts.account import MAX_PENDING, Account, Fence
-from controller.accounts.charges import charge, increase
-from controller.accounts.entries import NOTHING, Action, Amounts, Entry, Outcome
+from controller.accounts.account import MAX_PENDING, MAX_WINDOWS, Account, Fence, is_counted
+from controller.accounts.charges import charge, cost, increase, is_spent, open_changes
+from controller.accounts.entries import Action, Entry, Outcome
+from controller.accounts.limits import UNLIMITED, Limits
+from controller.accounts.windows import WindowKey, spend
+from controller.apis.mandates import Budget
+from controller.apis.resources import CHANGES, NOTHING, USD, Amounts
+from controller.prices.rates import Unpriced, rate_of
 
 _AT_ONCE = {Action.UNTRACED: Outcome.ALLOWED, Action.NOTHING: Outcome.NO_OP}
 _WITHOUT_STAMP = frozenset({Action.DELETE, Action.VALUE})
@@ -26,8 +31,7 @@ class Proposal:
     mandate_uid: str
     mandate_generation: int
     """Of the mandate that judged it."""
-    limits: Amounts = field(default_factory=lambda: NOTHING)
-    """The most that the agent may hold; a resource that is absent is unlimited."""
+    limits: Limits = UNLIMITED
     owner: str = ""
     """The agent that the object belonged to before the write; empty: nobody's."""
 
@@ -41,19 +45,25 @@ class Reserved:
     entry: Entry
     """As it stands in the account. Of a write without a stamp it can be the entry of an
     earlier call, with another change id."""
+    excess: "Exhausted | None" = None
+    """What it exceeds, where the limits are relaxed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """A raise that does not fit."""
+    """A raise, or a change, that does not fit."""
 
     resource: str
     asked: int
-    """By how much the write raises it."""
+    """By how much the write raises it; of `usd` what that costs until the limit is new."""
     limit: int
     held: int
     """Without this write and its rivals: `limit - held` is the largest raise that passes; none
     passes where that is not positive."""
+    budget: Budget | None = None
+    """The budget that is used up; None: it is the quota."""
+    ends_at: int = 0
+    """When the budget's window ends, milliseconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,32 @@ class Backlog:
     pending: int
 
 
-Reservation: TypeAlias = Reserved | Exhausted | Suspended | StaleMandate | AlreadySettled | Backlog
+@dataclass(frozen=True, slots=True)
+class Uncounted:
+    """What the agent holds was not counted yet as the limits need it; the settler will."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """Windows are missing; once `account` is stored, the settler opens them."""
+
+    account: Account
+    missing: tuple[WindowKey, ...]
+
+
+Reservation: TypeAlias = (
+    Reserved
+    | Exhausted
+    | Suspended
+    | StaleMandate
+    | AlreadySettled
+    | Backlog
+    | Uncounted
+    | Unopened
+    | Unpriced
+)
 
 
 def reserve(account: Account, proposal: Proposal) -> Reservation:
@@ -102,8 +137,11 @@ def reserve(account: Account, proposal: Proposal) -> Reservation:
     if len(account.pending) >= MAX_PENDING:
         return Backlog(len(account.pending))
     entry = _filled_in(account, proposal)
-    grown = replace(account, pending=(*account.pending, entry))
-    return _find_excess(account, grown, entry, proposal.limits) or Reserved(grown, entry)
+    grown = _entered(account, entry)
+    unheld = _hold_limits(account, grown, entry, proposal.limits)
+    if not proposal.limits.are_relaxed:
+        return unheld or Reserved(grown, entry)
+    return Reserved(grown, entry, unheld if isinstance(unheld, Exhausted) else None)
 
 
 def _find(account: Account, entry: Entry) -> Entry | None:
@@ -171,19 +209,104 @@ def _filled_in(account: Account, proposal: Proposal) -> Entry:
     return entry
 
 
-def _find_excess(
-    account: Account, grown: Account, entry: Entry, limits: Amounts
-) -> Exhausted | None:
-    asks = increase(entry.before, entry.after) if entry.is_open and limits else NOTHING
-    if not asks:
+def _entered(account: Account, entry: Entry) -> Account:
+    """The account with one entry more. What leaves no trace is spent at once."""
+    pending = (*account.pending, entry)
+    if entry.outcome is None or not is_spent(entry.outcome):
+        return replace(account, pending=pending)
+    return replace(account, pending=pending, windows=spend(account.windows, changes=1))
+
+
+def _hold_limits(
+    account: Account, grown: Account, entry: Entry, limits: Limits
+) -> Exhausted | Uncounted | Unopened | Unpriced | None:
+    raises = increase(entry.before, entry.after) if entry.is_open else NOTHING
+    return (
+        (_hold_quota(account, grown, raises, limits.quota) if raises else None)
+        or _find_missing(account, entry, raises, limits)
+        or _hold_changes(account, grown, limits)
+        or (_hold_spending(account, grown, limits) if raises else None)
+    )
+
+
+def _hold_quota(
+    account: Account, grown: Account, raises: Amounts, quota: Amounts
+) -> Exhausted | Uncounted | None:
+    limited = {resource: asked for resource, asked in raises.items() if resource in quota}
+    if not limited:
         return None
+    if not is_counted(account):
+        return Uncounted("what the agent holds is being counted")
     held, counted = charge(account), charge(grown)
-    for resource, asked in asks.items():
-        limit = limits.get(resource)
-        if limit is None or counted.get(resource, 0) <= limit:
+    for resource, asked in limited.items():
+        limit = quota[resource]
+        if counted.get(resource, 0) <= limit:
             continue
         # If its rivals fit, this write is the largest of them, and the excess is its own.
         fits_without = held.get(resource, 0) <= limit
         rest = counted[resource] - asked if fits_without else held[resource]
         return Exhausted(resource, asked, limit, rest)
+    return None
+
+
+def _find_missing(
+    account: Account, entry: Entry, raises: Amounts, limits: Limits
+) -> Uncounted | Unopened | None:
+    """What must be there before budgets can be held."""
+    is_change = entry.is_open or entry.outcome is Outcome.ALLOWED
+    needed = {
+        WindowKey(budget.resource, budget.window_seconds)
+        for budget in limits.budgets
+        if (raises if budget.resource == USD else is_change)
+    }
+    missing = tuple(sorted(needed - account.windows.keys()))
+    if missing:
+        wanted = tuple(sorted({*account.wanted, *missing}))[:MAX_WINDOWS]
+        return Unopened(replace(account, wanted=wanted), missing)
+    if not any(key.resource == USD for key in needed):
+        return None
+    if not is_counted(account):
+        return Uncounted("what the agent holds is being counted")
+    if limits.prices.identity != account.prices:
+        return Uncounted("the prices changed and are not in force yet")
+    return None
+
+
+def _hold_changes(account: Account, grown: Account, limits: Limits) -> Exhausted | None:
+    for budget in limits.budgets:
+        key = WindowKey(budget.resource, budget.window_seconds)
+        if budget.resource != CHANGES or key not in grown.windows:
+            continue
+        window = account.windows[key]
+        held = window.spent + open_changes(account)
+        counted = grown.windows[key].spent + open_changes(grown)
+        if counted > max(budget.limit, held):  # a rival of what is granted already adds nothing
+            return Exhausted(CHANGES, 1, budget.limit, held, budget, window.ends_at(key))
+    return None
+
+
+def _hold_spending(account: Account, grown: Account, limits: Limits) -> Exhausted | Unpriced | None:
+    budgets = [budget for budget in limits.budgets if budget.resource == USD]
+    if not budgets:
+        return None
+    before, after = (rate_of(charge(one), limits.prices) for one in (account, grown))
+    if isinstance(after, Unpriced):
+        return after
+    # Whatever is held without a price now was granted without a budget.
+    before = 0 if isinstance(before, Unpriced) else before
+    return next(filter(None, (_overspent(account, b, before, after) for b in budgets)), None)
+
+
+def _overspent(account: Account, budget: Budget, before: int, after: int) -> Exhausted | None:
+    """Hold the rest of this window, and a whole one like those to come (DESIGN §4.3)."""
+    key = WindowKey(budget.resource, budget.window_seconds)
+    window = account.windows.get(key)
+    if window is None or after <= before:
+        return None
+    rest, whole = window.ends_at(key) - window.accrued_at, key.seconds * 1000
+    for spent, span in ((window.spent, rest), (0, whole)):
+        if spent + cost(after, span) > budget.limit:
+            asked = cost(after - before, span)
+            held = spent + cost(after, span) - asked
+            return Exhausted(USD, asked, budget.limit, held, budget, window.ends_at(key))
     return None

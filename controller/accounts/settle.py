@@ -13,9 +13,10 @@ from types import MappingProxyType
 
 from controller.accounts.account import Account, Fence
 from controller.accounts.charges import total
-from controller.accounts.entries import Amounts, Entry, EntryKey, Outcome, WatchedKind
+from controller.accounts.entries import Entry, EntryKey, Outcome, WatchedKind
 from controller.accounts.evidence import judge, judge_overdue
 from controller.accounts.views import KindView
+from controller.apis.resources import Amounts
 
 
 @dataclass(frozen=True, slots=True)

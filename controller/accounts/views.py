@@ -7,7 +7,45 @@ that both are of one moment. It says nothing about who wrote a version.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from controller.accounts.entries import NOTHING, Amounts
+from controller.apis.resources import NOTHING, Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Equal Pods that one object has made: how many, and how much each of them asks."""
+
+    unit: Amounts
+    """Of one Pod, `pods: 1` included."""
+    replicas: int
+    """As its spec says; of one Pod for each node, how many nodes it is known to want."""
+    surge: int = 0
+    """So many more while they are replaced; 0 where no rollout is under way."""
+    surge_percent: int = 0
+    """Likewise, in percent of the replicas, rounded up."""
+    is_per_node: bool = False
+    """Its number is not known yet: at most one for each node."""
+
+    def total(self, at_least: int = 0) -> Amounts:
+        """What all of them ask at most.
+
+        Args:
+            at_least: how many an autoscaler, or the number of nodes, may raise them to.
+        """
+        replicas = max(self.replicas, at_least)
+        surging = self.surge + -(-replicas * self.surge_percent // 100)
+        return {name: amount * (replicas + surging) for name, amount in self.unit.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What an autoscaler may raise."""
+
+    group: str
+    resource: str
+    """Plural; empty: of a kind that nobody can count."""
+    name: str
+    most: int
+    """Its `maxReplicas`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +70,13 @@ class Version:
     owner: str = ""
     """The agent that it belongs to; empty: nobody's."""
     ask: Amounts = field(default_factory=lambda: NOTHING)
+    """What it asks by itself; of a fleet `fleet.total()`."""
+    controller: str = ""
+    """The uid of the object whose controller made it; empty: nobody's."""
+    fleet: Fleet | None = None
+    """Of whatever makes equal Pods and can be scaled."""
+    scaling: Scaling | None = None
+    """Of an autoscaler."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ subject named by several mandates keeps all of them, for `identify` to refuse.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
 from controller.apis.governance import Governance
 from controller.apis.mandates import Mandate
+from controller.apis.pricebooks import PriceBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,14 @@ class Registry:
     governance: Governance
     claims: Mapping[str, tuple[Claim, ...]]
     """Username → every mandate that names it; more than one is a conflict."""
+    prices: PriceBook = field(default_factory=PriceBook)
 
     @staticmethod
     def build(
         mandates: Iterable[Mandate],
         invalid: Iterable[InvalidMandate] = (),
         governance: Governance | None = None,
+        prices: PriceBook | None = None,
     ) -> "Registry":
         """Index mandates by the usernames of their subjects; a mandate counts once per username."""
         claims: defaultdict[str, dict[str, Claim]] = defaultdict(dict)
@@ -51,4 +54,4 @@ class Registry:
             for username in broken.usernames:
                 claims[username][broken.name] = broken
         index = {username: tuple(by_name.values()) for username, by_name in claims.items()}
-        return Registry(governance or Governance(), MappingProxyType(index))
+        return Registry(governance or Governance(), MappingProxyType(index), prices or PriceBook())

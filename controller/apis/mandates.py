@@ -4,8 +4,10 @@ Versioned models convert to these types at the edge (`controller.apis.v1alpha1`)
 These types decide nothing and know no wire format.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from controller.apis.resources import NOTHING, Amounts
 
 
 class Enforcement(StrEnum):
@@ -51,6 +53,19 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """A cap on what the agent spends in each window of a fixed length."""
+
+    name: str
+    """Of a budget of the mandate; of a policy's cap the code of its rule."""
+    resource: str
+    """`usd` or `changes`."""
+    limit: int
+    """In the resource's unit."""
+    window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mandate:
     """What one agent may do. The agent is its mandate: both have one name."""
 
@@ -61,3 +76,6 @@ class Mandate:
     rules: tuple[Rule, ...]
     enforcement: Enforcement = Enforcement.ENFORCE
     suspended: bool = False
+    quota: Amounts = field(default_factory=lambda: NOTHING)
+    """The most that its live objects may hold at once; what is absent is unlimited."""
+    budgets: tuple[Budget, ...] = ()

@@ -17,8 +17,9 @@ import pytest
 from controller.accounts.account import MAX_PENDING, Account
 from controller.accounts.charges import charge
 from controller.accounts.encoding import MAX_ENTRY_LENGTH, account_to_object
-from controller.accounts.entries import Amounts, Outcome
+from controller.accounts.entries import Outcome
 from controller.accounts.reserve import Exhausted, Reservation, Reserved
+from controller.apis.resources import Amounts
 from controller.clients.kube.accounts import (
     AccountGarbledError,
     AccountMissingError,

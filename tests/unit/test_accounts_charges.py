@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from controller.accounts.charges import charge, increase, total
-from controller.accounts.entries import Action, Amounts, Entry, Outcome
+from controller.accounts.entries import Action, Entry, Outcome
+from controller.apis.resources import Amounts
 from tests.account_builders import PODS, a_create, an_account, an_entry, pods
 
 CHARGES = [

@@ -6,7 +6,7 @@ import pytest
 
 from controller.accounts.account import MAX_PENDING, Account
 from controller.accounts.charges import charge
-from controller.accounts.entries import NOTHING, Action, Entry, Outcome, WatchedKind
+from controller.accounts.entries import Action, Entry, Outcome, WatchedKind
 from controller.accounts.reserve import (
     AlreadySettled,
     Backlog,
@@ -17,6 +17,7 @@ from controller.accounts.reserve import (
     Suspended,
     reserve,
 )
+from controller.apis.resources import NOTHING
 from tests.account_builders import (
     AGENT,
     DEPLOYMENTS,

@@ -11,7 +11,7 @@ import pytest
 
 from controller.accounts.account import Account, Fence
 from controller.accounts.charges import charge
-from controller.accounts.entries import NOTHING, Action, Entry, EntryKey, Outcome
+from controller.accounts.entries import Action, Entry, EntryKey, Outcome
 from controller.accounts.reserve import (
     AlreadySettled,
     Exhausted,
@@ -22,6 +22,7 @@ from controller.accounts.reserve import (
 )
 from controller.accounts.settle import ViewTooOld, enforce_fence, settle
 from controller.accounts.views import KindView
+from controller.apis.resources import NOTHING
 from tests.account_builders import (
     DEPLOYMENTS,
     MANDATE_UID,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from controller.accounts.account import Account
 from controller.accounts.charges import charge
 from controller.accounts.encoding import EntryUnwritableError
-from controller.accounts.entries import Amounts, EntryKey, Outcome
+from controller.accounts.entries import EntryKey, Outcome
 from controller.accounts.reserve import (
     Exhausted,
     Proposal,
@@ -21,6 +21,7 @@ from controller.accounts.reserve import (
     StaleMandate,
     Suspended,
 )
+from controller.apis.resources import Amounts
 from controller.clients.kube.accounts import AccountMissingError, Stored
 from controller.clients.kube.errors import ConflictError, KubeError, UnreachableError
 from tests.accounts import a_proposal, an_account, an_entry

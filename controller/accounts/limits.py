@@ -1,0 +1,26 @@
+"""What an agent may hold and spend, as the reservation is to hold it: a value.
+
+It is put together from the mandate and from what the policies cap; what is held
+against it is decided in `controller.accounts.reserve`.
+"""
+
+from dataclasses import dataclass, field
+
+from controller.apis.mandates import Budget
+from controller.apis.pricebooks import PriceBook
+from controller.apis.resources import NOTHING, Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All of them are held at once."""
+
+    quota: Amounts = field(default_factory=lambda: NOTHING)
+    """The most of each resource that live objects may hold; what is absent is unlimited."""
+    budgets: tuple[Budget, ...] = ()
+    prices: PriceBook = field(default_factory=PriceBook)
+    are_relaxed: bool = False
+    """What exceeds them is entered all the same, and told (`Reserved.excess`)."""
+
+
+UNLIMITED = Limits()

@@ -1,0 +1,20 @@
+"""The core PriceBook: what a unit of each resource costs in an hour.
+
+Converted from its versioned model at the edge. What objects cost is computed in
+`controller.prices`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """Prices of the one PriceBook named `cluster`."""
+
+    identity: str = ""
+    """Its uid and generation, `<uid>:<generation>`; empty: none is stored. An account is charged
+    by one identity only, so that no replica charges by older prices."""
+    rates: Mapping[str, int] = field(default_factory=lambda: MappingProxyType(dict[str, int]()))
+    """Resource → nano-USD per hour of one unit as people buy it: one CPU, one GiB, one pod."""

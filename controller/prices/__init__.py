@@ -1,0 +1,1 @@
+"""What objects cost, by the PriceBook of the moment. Pure."""
