@@ -202,6 +202,21 @@ class OutboxMachine(RuleBasedStateMachine):
         return await outbox.append(body, kind=RowKind.REASON, key="key", made_at=now)
 
     @precondition(lambda self: self.open)
+    @rule(data=st.data(), body=BODIES)
+    def withdraw(self, data: st.DataObject, body: bytes) -> None:
+        """A body of which nothing came, maybe one that the leader has acknowledged meanwhile."""
+        outbox, model = self.some(data)
+        now = self.clock.now
+        attempt = self.runner.run(self.append_one(outbox, body, RowKind.BODY, now))
+        model.add(Row(Attempt(model.name, 0), RowKind.BODY, "key", now, now, body, last=now))
+        if data.draw(st.booleans()):
+            self.reader.acknowledge([attempt])
+        self.runner.run(outbox.withdraw(attempt))
+
+        model.rows.pop(attempt.number)
+        model.acknowledged.add(attempt.number)
+
+    @precondition(lambda self: self.open)
     @rule(data=st.data(), body=BODIES, fold=FOLDS, times=st.integers(1, 4))
     def deny(self, data: st.DataObject, body: bytes, fold: str, times: int) -> None:
         """By several callers at once."""

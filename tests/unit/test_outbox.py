@@ -463,3 +463,18 @@ def test_the_lock_goes_with_the_outbox(directory: Path) -> None:
 
     with owner.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+async def test_a_body_of_which_nothing_came_is_withdrawn_and_its_number_never_given_again(
+    outbox: Outbox, directory: Path
+) -> None:
+    refused, kept = await append(outbox, b"refused"), await append(outbox, b"kept")
+    await outbox.withdraw(refused)
+    assert [row.body for row in rows(directory, outbox.replica)] == [b"kept"]
+    assert (await append(outbox)).number == kept.number + 1
+
+
+async def test_a_body_of_another_replica_is_left_to_it(outbox: Outbox, directory: Path) -> None:
+    kept = await append(outbox, b"kept")
+    await outbox.withdraw(Attempt("another", kept.number))
+    assert [row.body for row in rows(directory, outbox.replica)] == [b"kept"]

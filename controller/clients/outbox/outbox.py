@@ -1,7 +1,8 @@
 """The durable outbox of one process: what it appended is there after a power cut.
 
 It stores, numbers and counts. It decides nothing about the writes that the bodies
-describe, and removes nothing: the ledger's side does (`reader`), once it has them.
+describe. What is recorded is removed by the ledger's side (`reader`), once it has it;
+here only what is withdrawn by who appended it.
 """
 
 from collections.abc import Callable
@@ -116,6 +117,21 @@ class Outbox:
             return statements.append_denial(database, new, now=self._clock_ms())
 
         return await self._append(operation, size=len(body))
+
+    async def withdraw(self, attempt: Attempt) -> None:
+        """Forget a body, durably: what it was to be reserved as was refused, and holds no entry.
+
+        One of another replica, or that is not there any more, is left as it is.
+
+        Raises:
+            OutboxError: it may still be there; nothing but a record of the attempt comes of it.
+        """
+
+        def operation(database: Database) -> None:
+            if attempt.replica == self._home.replica:
+                statements.acknowledge(database, [attempt.number])
+
+        await self._submit(operation, size=0)
 
     async def waiting(self) -> int:
         """How many rows nobody has acknowledged yet.
