@@ -6,9 +6,11 @@ line, manifests through kubectl. It judges nothing; the steps do.
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from shutil import which
 
@@ -64,6 +66,14 @@ def _completed(*command: str) -> Completed:
     return Completed(command, ended.returncode, ended.stdout, ended.stderr)
 
 
+def _wait_until_ready(site: Site, *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while (answer := site.get("/readyz"))[0] != HTTPStatus.OK:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"governor webhook is not ready after {seconds:g} s: {answer[1]}")
+        time.sleep(0.05)
+
+
 @contextmanager
 def set_scene(directory: Path, *, say: Callable[[str], None]) -> Generator[Scene, None, None]:
     """Boot all of it, and take all of it down at the end."""
@@ -86,5 +96,7 @@ def set_scene(directory: Path, *, say: Callable[[str], None]) -> Generator[Scene
         plane.kubectl("apply", "-f", str(MANIFESTS / "mandate.yaml")).require_ok()
         ready = ("wait", "--for=condition=Ready", "mandate/migrator", "--timeout=60s")
         plane.kubectl(*ready).require_ok()
+        # Registered is not answering: a webhook that still starts refuses what it would grant.
+        _wait_until_ready(governor.site)
         agent = plane.kubeconfig_for_service_account("team-data", "migrator")
         yield Scene(plane, governor.site, plane.admin_kubeconfig, agent)
