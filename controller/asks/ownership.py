@@ -1,0 +1,55 @@
+"""Says whose an object is: by the label that only Governor sets and no agent can change.
+
+It reads and decides the label's value; `/mutate` writes it, `/validate` demands it. Who
+sent a write is not asked here.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from controller.accounts.charges import increase
+from controller.apis.json import Json
+from controller.apis.requests import AdmissionRequest, Operation
+
+if TYPE_CHECKING:
+    from controller.asks.asked import Asked
+
+AGENT: Final = "governor.dev/agent"
+"""The label that names the agent an object belongs to."""
+
+
+def owner_of(obj: Mapping[str, Json] | None) -> str:
+    """The agent that an object belongs to; empty: nobody's."""
+    labels = _metadata(obj).get("labels")
+    owner = labels.get(AGENT) if isinstance(labels, dict) else None
+    return owner if isinstance(owner, str) else ""
+
+
+def controller_of(obj: Mapping[str, Json] | None) -> str:
+    """The uid of the owner whose controller made the object; empty: none."""
+    references = _metadata(obj).get("ownerReferences")
+    for reference in references if isinstance(references, list) else ():
+        if isinstance(reference, dict) and reference.get("controller") is True:
+            uid = reference.get("uid")
+            return uid if isinstance(uid, str) else ""
+    return ""
+
+
+def owner_after(request: AdmissionRequest, *, agent: str, asked: "Asked") -> str:
+    """Whose the object is once the agent's write took effect: what the label must say.
+
+    A create is the agent's, and so is what it makes ask more (adoption). Every other
+    write keeps what is stored: an agent can neither take the label off nor rename it.
+    """
+    if request.target.subresource or request.operation is Operation.DELETE:
+        # No subresource may change it: what it raises cannot be adopted through it.
+        return asked.owner or owner_of(request.old)
+    if request.operation is Operation.CREATE:
+        return agent
+    stored = owner_of(request.old)
+    return agent if increase(asked.before, asked.after) else stored
+
+
+def _metadata(obj: Mapping[str, Json] | None) -> Mapping[str, Json]:
+    metadata = obj.get("metadata") if obj is not None else None
+    return metadata if isinstance(metadata, dict) else {}

@@ -1,0 +1,151 @@
+"""What one Pod asks: Kubernetes' own `PodRequests`, of a Pod and of a Pod's template alike.
+
+The rules are those of `k8s.io/component-helpers/resource` with what the API server defaults
+in a Pod (a limit is the request where there is none), which it does not do in templates.
+Of a resize in place the largest of what is wanted, allocated and in force counts; unlike
+there also while it is infeasible, for a node may grow. Init containers run one after the
+other, sidecars beside everything that starts after them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from controller.apis.json import Json
+from controller.apis.resources import CPU, MEMORY, PODS, Amounts
+from controller.asks.reading import Reader
+
+_COUNTED: Final = (CPU, MEMORY)
+
+Milli: TypeAlias = dict[str, int]
+"""Thousandths of a CPU, or of a byte; a resource of which nobody spoke is absent."""
+_Requests: TypeAlias = Callable[[Mapping[str, Json], str], Milli]
+"""What one container asks."""
+
+
+def pod_ask(reader: Reader, pod: Mapping[str, Json], path: str = "") -> Amounts:
+    """What a Pod, or a template, asks for; without zeros, but for the Pod itself.
+
+    Args:
+        reader: that keeps what cannot be read.
+        pod: with `spec` and, of a Pod, `status`.
+        path: of it within its object.
+    """
+    where = f"{path}.spec" if path else "spec"
+    spec = reader.mapping(pod, "spec", path)
+    status = reader.mapping(pod, "status", path)
+    requests = _of_containers(reader, spec, where, status)
+    requests.update(_of_pod_level(reader, spec, where, status=status, beneath=requests))
+    _add(requests, reader.amounts(spec, "overhead", where, wanted=_COUNTED))
+    amounts = {CPU: requests.get(CPU, 0), MEMORY: -(-requests.get(MEMORY, 0) // 1000)}
+    return {name: amount for name, amount in amounts.items() if amount} | {PODS: 1}
+
+
+def is_finished(pod: Mapping[str, Json]) -> bool:
+    """Whether a Pod has ended and holds nothing any more."""
+    status = pod.get("status")
+    return isinstance(status, dict) and status.get("phase") in {"Succeeded", "Failed"}
+
+
+def _of_containers(
+    reader: Reader, spec: Mapping[str, Json], path: str, status: Mapping[str, Json]
+) -> Milli:
+    """The largest of what the containers want, were allocated, and run with."""
+
+    def wanted(container: Mapping[str, Json], where: str) -> Milli:
+        resources = reader.mapping(container, "resources", where)
+        where = f"{where}.resources"
+        limits = reader.amounts(resources, "limits", where, wanted=_COUNTED)
+        return limits | reader.amounts(resources, "requests", where, wanted=_COUNTED)
+
+    largest = _sum(reader, spec, path, requests=wanted)
+    for granted in _granted(reader, status):
+
+        def held(
+            container: Mapping[str, Json], where: str, by_name: Mapping[Json, Milli] = granted
+        ) -> Milli:
+            name = container.get("name")
+            found = by_name.get(name) if isinstance(name, str) else None
+            return wanted(container, where) if found is None else found
+
+        _raise(largest, _sum(reader, spec, path, requests=held))
+    return largest
+
+
+def _granted(reader: Reader, status: Mapping[str, Json]) -> tuple[dict[Json, Milli], ...]:
+    """Per container what was allocated, and what it runs with; empty where no status says."""
+    allocated: dict[Json, Milli] = {}
+    actuated: dict[Json, Milli] = {}
+    # Of two statuses of one name the first counts, and a container's before an init container's.
+    for key in ("initContainerStatuses", "containerStatuses"):
+        for where, container in reversed(list(reader.items(status, key, "status"))):
+            name = container.get("name")
+            if not isinstance(name, str):
+                continue
+            allocated.pop(name, None)
+            actuated.pop(name, None)
+            if container.get("allocatedResources") is not None:
+                held = reader.amounts(container, "allocatedResources", where, wanted=_COUNTED)
+                allocated[name] = actuated[name] = held
+            resources = reader.mapping(container, "resources", where)
+            if resources.get("requests") is not None:
+                running = f"{where}.resources"
+                held = reader.amounts(resources, "requests", running, wanted=_COUNTED)
+                actuated[name] = held
+    return tuple(granted for granted in (allocated, actuated) if granted)
+
+
+def _sum(reader: Reader, spec: Mapping[str, Json], path: str, *, requests: _Requests) -> Milli:
+    """All containers at once, or whatever is needed while they are being prepared."""
+    running: Milli = {}
+    for where, container in reader.items(spec, "containers", path):
+        _add(running, requests(container, where))
+    sidecars: Milli = {}
+    starting: Milli = {}
+    for where, container in reader.items(spec, "initContainers", path):
+        asked = requests(container, where)
+        if container.get("restartPolicy") == "Always":
+            _add(running, asked)
+            _add(sidecars, asked)
+            _raise(starting, sidecars)
+        else:
+            asked = dict(asked)
+            _add(asked, sidecars)
+            _raise(starting, asked)
+    _raise(running, starting)
+    return running
+
+
+def _of_pod_level(
+    reader: Reader,
+    spec: Mapping[str, Json],
+    path: str,
+    *,
+    status: Mapping[str, Json],
+    beneath: Milli,
+) -> Milli:
+    """What the Pod itself asks, in place of its containers."""
+    resources = reader.mapping(spec, "resources", path)
+    where = f"{path}.resources"
+    limits = reader.amounts(resources, "limits", where, wanted=_COUNTED)
+    requests = reader.amounts(resources, "requests", where, wanted=_COUNTED)
+    defaulted = {name: beneath.get(name, limit) for name, limit in limits.items()}
+    asked = defaulted | requests
+    if not asked:
+        return {}
+    running = reader.mapping(status, "resources", "status")
+    for held in (
+        reader.amounts(running, "requests", "status.resources", wanted=_COUNTED),
+        reader.amounts(status, "allocatedResources", "status", wanted=_COUNTED),
+    ):
+        _raise(asked, held)
+    return asked
+
+
+def _add(amounts: Milli, more: Milli) -> None:
+    for name, amount in more.items():
+        amounts[name] = amounts.get(name, 0) + amount
+
+
+def _raise(amounts: Milli, least: Milli) -> None:
+    for name, amount in least.items():
+        amounts[name] = max(amounts.get(name, 0), amount)
