@@ -1,28 +1,42 @@
-"""Reduces an object, as a watch or a list brings it, to the version that evidence needs.
+"""Reduces an object, as a watch or a list brings it, to the version that is settled from.
 
-Total: an object of any shape gives a version. It says nothing about whose the write
-was; a stamp that it finds may be a copied or a resurrected one.
+Total: an object of any shape gives a version. Of an ask that cannot be read, what can be
+read counts, and the object itself always does: of a Pod with an odd quantity its other
+containers and `pods: 1`. It says nothing about whose the write was; a stamp that it finds
+may be a copied or a resurrected one.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
+from controller.accounts.entries import WatchedKind
 from controller.accounts.views import Version
 from controller.apis.json import Json
+from controller.asks.ownership import controller_of, owner_of
+from controller.asks.workloads import read_ask
 from controller.records.content import content_digest
 from controller.records.stamps import read_stamp
 
 
-def version_of(body: Mapping[str, Json], *, stamp_key: bytes, content_key: bytes) -> Version:
+UNTOLD: Final = WatchedKind("", "", "")
+"""Of an object whose kind does not matter: it asks for nothing."""
+
+
+def version_of(
+    body: Mapping[str, Json], *, kind: WatchedKind = UNTOLD, stamp_key: bytes, content_key: bytes
+) -> Version:
     """One version of one object.
 
     Args:
         body: as stored; of a deletion the last content under the deletion's own version,
             from which alone it cannot be told to be one.
+        kind: as what it is watched.
         stamp_key: what stamps are authenticated with.
         content_key: what the content's digest is keyed with.
     """
     found = body.get("metadata")
     metadata = found if isinstance(found, dict) else {}
+    ask = read_ask(kind.group, kind.resource, body).ask
     return Version(
         uid=_text(metadata.get("uid")),
         version=number_of(metadata.get("resourceVersion")),
@@ -32,6 +46,11 @@ def version_of(body: Mapping[str, Json], *, stamp_key: bytes, content_key: bytes
         digest=content_digest(body, key=content_key),
         value=_value(body.get("spec")),
         is_ending=metadata.get("deletionTimestamp") is not None,
+        owner=owner_of(body),
+        ask=ask.total,
+        controller=controller_of(body),
+        fleet=ask.fleet,
+        scaling=ask.scaling,
     )
 
 
