@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.clients.engine import protocol
-from controller.clients.engine.connection import MAX_IN_FLIGHT, EngineConnection
-from controller.clients.engine.protocol import Reply
+from controller.clients.engine.connection import EngineConnection
+from controller.clients.frames import MAX_IN_FLIGHT, Reply, frame
 from controller.policy.engine import (
     EngineError,
     EngineProtocolError,
@@ -80,7 +80,7 @@ def test_answers_find_their_askers_in_any_order_and_in_any_pieces(
 async def test_questions_are_written_as_they_are_asked() -> None:
     connection, transport = connected()
     _ = connection.ask(protocol.PING, b"hello", timeout_seconds=1)
-    assert transport.written == protocol.frame(protocol.PING, 1, b"hello")
+    assert transport.written == frame(protocol.PING, 1, b"hello")
 
 
 BROKEN: dict[str, Callable[[], bytes]] = {

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from controller.apis.json import Json
 from controller.clients.engine import protocol
-from controller.clients.engine.protocol import Reply
 from controller.clients.engine.supervisor import unit_result
+from controller.clients.frames import Reply, frame
 from controller.policy.engine import (
     EngineError,
     EngineInputError,
@@ -60,7 +60,7 @@ def test_a_time_allowed_that_is_over_is_none() -> None:
 
 
 def test_other_questions_are_framed_byte_by_byte() -> None:
-    assert protocol.frame(protocol.PING, 2**63, b"x") == (
+    assert frame(protocol.PING, 2**63, b"x") == (
         b"\x00\x00\x00\x01\x03\x00\x00\x00\x80\x00\x00\x00\x00\x00\x00\x00x"
     )
 

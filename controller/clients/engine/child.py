@@ -21,10 +21,10 @@ from controller.clients.engine.protocol import (
     LOAD,
     PING,
     PONG,
-    Reply,
     check_loaded,
     unexpected,
 )
+from controller.clients.frames import Reply
 from controller.policy.engine import EngineProtocolError, EngineUnavailableError
 
 # Nothing of our environment is a policy's business. Single tracebacks keep the

@@ -9,11 +9,12 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
 from controller.apis.json import Json
+from controller.clients.frames import Payload, Reply
 from controller.policy.engine import (
     EngineError,
     EngineInputError,
@@ -39,19 +40,8 @@ EXACT: Final = 0x04
 WIDE: Final = 0x01
 
 DIGEST_SIZE: Final = 32
-HEADER: Final = struct.Struct(">IBBHQ")
 _EVALUATE: Final = struct.Struct(">IBBHQqq")
 _TIMES_SIZE: Final = 16
-
-Payload: TypeAlias = "bytes | memoryview"
-
-
-class Reply(NamedTuple):
-    """The frame that answers one question."""
-
-    kind: int
-    flags: int
-    payload: Payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +65,10 @@ class UnitAnswer(NamedTuple):
 def evaluate_frame(
     document: bytes, *, request: int, now_ns: int, timeout_seconds: float, flags: int = 0
 ) -> bytes:
-    """Frame one evaluation; `document` is JSON text."""
+    """Frame one evaluation; `document` is JSON text. Other questions are `frame`s."""
     length = _TIMES_SIZE + len(document)
     allowed_ns = max(0, int(timeout_seconds * 1e9))
     return _EVALUATE.pack(length, EVALUATE, flags, 0, request, now_ns, allowed_ns) + document
-
-
-def frame(kind: int, request: int, payload: bytes) -> bytes:
-    """Frame any other question."""
-    return HEADER.pack(len(payload), kind, 0, 0, request) + payload
 
 
 def encode_document(document: Mapping[str, Json], *, limit: int) -> bytes:

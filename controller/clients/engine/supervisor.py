@@ -19,13 +19,13 @@ from controller.clients.engine.child import Child, ChildLimits
 from controller.clients.engine.policyset import PolicySet
 from controller.clients.engine.protocol import (
     WIDE,
-    Reply,
     UnitAnswer,
     encode_document,
     parse_answer,
     split_answer,
 )
 from controller.clients.engine.vetting import VettingLimits, vet
+from controller.clients.frames import Reply
 from controller.policy.engine import (
     EngineError,
     EngineProtocolError,
