@@ -130,6 +130,27 @@ def check_writable(entry: Entry) -> None:
         raise EntryUnwritableError(f"the entry of {entry.kind} would be read as another one")
 
 
+def write_entry(entry: Entry) -> str:
+    """One entry as a text, as an account holds it.
+
+    Raises:
+        EntryUnwritableError: it holds what JSON cannot.
+    """
+    return _entry_text(entry)
+
+
+def read_entry(text: str) -> Entry:
+    """What `write_entry` was given.
+
+    Raises:
+        AccountUnreadableError: it never writes this; the field is one within the entry.
+    """
+    try:
+        return _entry(text)
+    except _OddElementError as odd:
+        raise AccountUnreadableError(odd.path, odd.problem) from odd
+
+
 def _entry_text(entry: Entry) -> str:
     written = [
         _FORM,
