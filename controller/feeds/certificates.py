@@ -36,6 +36,7 @@ from controller.clients.certificates import (
     is_issued_by,
     write_private,
 )
+from controller.clients.peers.tls import PEER_NAME
 
 log = structlog.get_logger("governor.feeds")
 
@@ -65,6 +66,8 @@ class Certificates:
     previous: bytes | None
     """The certificate (PEM) of the CA that signed before."""
     server: Pair
+    peer: Pair
+    """What the processes that share the folder show each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,14 @@ class ServingCertificate:
 
     file: Path
     """Certificate and key, PEM, readable by the owner only."""
+    peer_file: Path
+    """Likewise, for conversations between Governor's own processes."""
     bundle: bytes
     """Every CA that may have signed what the webhook shows, PEM."""
     content: bytes
     """The certificate itself, PEM, to tell one from the next."""
+    peer_content: bytes
+    """Likewise, of the peers'."""
 
 
 def renew(held: Certificates | None, policy: CertificatePolicy, *, now: datetime) -> Certificates:
@@ -92,6 +99,8 @@ def renew(held: Certificates | None, policy: CertificatePolicy, *, now: datetime
         held = replace(held, previous=None)
     if _must_be_reissued(held.server, held.signing, policy, now):
         held = replace(held, server=_issue(held.signing, _names(policy, held.server), policy, now))
+    if _must_peer_be_reissued(held.peer, held.signing, now):
+        held = replace(held, peer=_issue_peer(held.signing, policy, now))
     return held
 
 
@@ -121,7 +130,13 @@ def ensure_certificates(
         authorities.append(due.coming.certificate)
     if due.previous is not None:
         authorities.append(due.previous)
-    return ServingCertificate(directory / _SERVER, b"".join(authorities), due.server.certificate)
+    return ServingCertificate(
+        file=directory / _SERVER,
+        peer_file=directory / _PEER,
+        bundle=b"".join(authorities),
+        content=due.server.certificate,
+        peer_content=due.peer.certificate,
+    )
 
 
 class CertificateFeed:
@@ -203,8 +218,8 @@ def _renewed_from_scratch(
     if coming is None or _is_expired(coming.pair, now):
         coming = _new_authority(policy, now)
     names = _names(policy, None if held is None else held.server)
-    server = _issue(coming, names, policy, now)
-    return Certificates(signing=coming, coming=None, previous=None, server=server)
+    server, peer = _issue(coming, names, policy, now), _issue_peer(coming, policy, now)
+    return Certificates(signing=coming, coming=None, previous=None, server=server, peer=peer)
 
 
 def _new_authority(policy: CertificatePolicy, now: datetime) -> Authority:
@@ -220,6 +235,11 @@ def _issue(
     return authority.issue_server("governor-webhook", sans=sorted(names), validity=validity)
 
 
+def _issue_peer(authority: Authority, policy: CertificatePolicy, now: datetime) -> Pair:
+    validity = Validity.lasting(policy.server_lifetime, now=now)
+    return authority.issue_peer(PEER_NAME, sans=[PEER_NAME], validity=validity)
+
+
 def _must_be_reissued(
     server: Pair, signing: Authority, policy: CertificatePolicy, now: datetime
 ) -> bool:
@@ -228,6 +248,11 @@ def _must_be_reissued(
         or not is_issued_by(server.certificate, signing.certificate)
         or not _names(policy, None) <= _names_of(server)
     )
+
+
+def _must_peer_be_reissued(peer: Pair, signing: Authority, now: datetime) -> bool:
+    is_ours = is_issued_by(peer.certificate, signing.certificate)
+    return _is_ageing(peer, now) or not is_ours or PEER_NAME not in _names_of(peer)
 
 
 def _is_expired(pair: Pair, now: datetime) -> bool:
@@ -272,6 +297,7 @@ def _canonical(san: str) -> str:
 
 
 _SIGNING, _COMING, _PREVIOUS, _SERVER = "ca.pem", "ca-next.pem", "ca-previous.pem", "server.pem"
+_PEER = "peer.pem"
 
 
 @contextlib.contextmanager
@@ -290,6 +316,8 @@ def _read(directory: Path) -> Certificates | None:
     signing, server = _read_pair(directory / _SIGNING), _read_pair(directory / _SERVER)
     if signing is None or server is None:
         return None
+    # A folder of an older Governor has none: the server's is none of a peer, and is replaced.
+    peer = _read_pair(directory / _PEER)
     coming = _read_pair(directory / _COMING)
     if coming == signing:
         coming = None  # a crash between the promotion and the removal of the file
@@ -300,6 +328,7 @@ def _read(directory: Path) -> Certificates | None:
             coming=None if coming is None else Authority.load(coming),
             previous=None if previous is None else previous.certificate,
             server=server,
+            peer=peer or server,
         )
     except CertificateError as unusable:
         log.warning("certificates unusable, made anew", error=str(unusable))
@@ -330,6 +359,7 @@ def _write(directory: Path, due: Certificates) -> None:
     for name, authority in ((_SIGNING, due.signing), (_COMING, due.coming)):
         if authority is not None:
             write_private(directory / name, authority.pair.certificate + authority.pair.key)
+    write_private(directory / _PEER, due.peer.certificate + due.peer.key)
     write_private(directory / _SERVER, due.server.certificate + due.server.key)
     for name, content in ((_COMING, due.coming), (_PREVIOUS, due.previous)):
         if content is None:

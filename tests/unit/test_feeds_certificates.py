@@ -48,7 +48,7 @@ def test_the_folder_is_filled_once_and_only_its_owner_can_read_it(tmp_path: Path
     assert again == first
     assert is_trusted(first.content, first.bundle)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    for name in ("ca.pem", "server.pem"):
+    for name in ("ca.pem", "server.pem", "peer.pem"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     assert b"PRIVATE KEY" not in first.bundle
 
@@ -168,6 +168,7 @@ def test_a_name_that_is_missing_is_added_and_a_name_more_is_kept(tmp_path: Path)
         pytest.param("ca.pem", b"garbage", id="the CA's file is garbage"),
         pytest.param("server.pem", b"garbage", id="the server's file is garbage"),
         pytest.param("server.pem", None, id="the server's file is gone"),
+        pytest.param("peer.pem", b"garbage", id="the peers' file is garbage"),
     ],
 )
 def test_a_folder_that_cannot_be_read_is_filled_anew(
@@ -181,6 +182,31 @@ def test_a_folder_that_cannot_be_read_is_filled_anew(
     mended = ensure_certificates(tmp_path, POLICY, now=START)
     assert is_trusted(mended.content, mended.bundle)
     assert ensure_certificates(tmp_path, POLICY, now=START) == mended
+
+
+def test_peers_have_a_certificate_of_their_own_that_is_renewed_with_the_authority(
+    tmp_path: Path,
+) -> None:
+    first = ensure_certificates(tmp_path, POLICY, now=START)
+    ageing = START + 300 * DAY
+    coming = ensure_certificates(tmp_path, POLICY, now=ageing)
+    signing = ensure_certificates(tmp_path, POLICY, now=ageing + POLICY.settling + DAY)
+
+    assert len({found.peer_content for found in (first, coming, signing)}) == 3
+    for found in (first, coming, signing):
+        assert is_trusted(found.peer_content, found.bundle)
+    assert is_trusted(signing.peer_content, coming.bundle)
+    assert is_trusted(coming.peer_content, signing.bundle)
+
+
+def test_a_folder_of_an_older_governor_gets_a_certificate_for_peers(tmp_path: Path) -> None:
+    older = ensure_certificates(tmp_path, POLICY, now=START)
+    (tmp_path / "peer.pem").unlink()
+    mended = ensure_certificates(tmp_path, POLICY, now=START)
+
+    assert (mended.content, mended.bundle) == (older.content, older.bundle)
+    assert mended.peer_content not in (older.content, older.peer_content)
+    assert is_trusted(mended.peer_content, mended.bundle)
 
 
 def test_a_key_of_another_authority_is_not_used(tmp_path: Path) -> None:
