@@ -147,6 +147,8 @@ def _size(whole_part: str, parts: str, found: re.Match[str]) -> int:
     binary = _BINARY.get(found["suffix"] or "", 0)
     scale = (0 if binary else _exponent(found)) - len(parts) + 9
     if not digits:
+        if not whole_part + parts and (binary >= _BINARY["Pi"] or scale < 0):
+            raise QuantityError(f"{_shown(found[0])} has no digits")
         return 0
     if len(digits) > _LONGEST or len(digits) + scale > _DIGITS_OF_MOST:
         return MOST * _NANO

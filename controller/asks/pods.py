@@ -58,23 +58,39 @@ def _of_containers(
         return limits | reader.amounts(resources, "requests", where, wanted=_COUNTED)
 
     largest = _sum(reader, spec, path, requests=wanted)
-    for granted in _granted(reader, status):
-
-        def held(
-            container: Mapping[str, Json], where: str, by_name: Mapping[Json, Milli] = granted
-        ) -> Milli:
-            name = container.get("name")
-            found = by_name.get(name) if isinstance(name, str) else None
-            return wanted(container, where) if found is None else found
-
+    of_pod = _granted_to_pod(reader, status)
+    for granted in of_pod:
+        _raise(largest, granted)
+    for by_name in () if of_pod else _granted(reader, status):
+        held = _where_told(by_name, otherwise=wanted)
         _raise(largest, _sum(reader, spec, path, requests=held))
     return largest
 
 
-def _granted(reader: Reader, status: Mapping[str, Json]) -> tuple[dict[Json, Milli], ...]:
+def _where_told(by_name: Mapping[str, Milli], *, otherwise: _Requests) -> _Requests:
+    def requests(container: Mapping[str, Json], where: str) -> Milli:
+        name = container.get("name")
+        told = by_name.get(name) if isinstance(name, str) else None
+        return otherwise(container, where) if told is None else told
+
+    return requests
+
+
+def _granted_to_pod(reader: Reader, status: Mapping[str, Json]) -> tuple[Milli, ...]:
+    """What was allocated to all containers together, and what they run with, once both are told."""
+    running = reader.mapping(status, "resources", "status")
+    if status.get("allocatedResources") is None or running.get("requests") is None:
+        return ()
+    return (
+        reader.amounts(status, "allocatedResources", "status", wanted=_COUNTED),
+        reader.amounts(running, "requests", "status.resources", wanted=_COUNTED),
+    )
+
+
+def _granted(reader: Reader, status: Mapping[str, Json]) -> tuple[dict[str, Milli], ...]:
     """Per container what was allocated, and what it runs with; empty where no status says."""
-    allocated: dict[Json, Milli] = {}
-    actuated: dict[Json, Milli] = {}
+    allocated: dict[str, Milli] = {}
+    actuated: dict[str, Milli] = {}
     # Of two statuses of one name the first counts, and a container's before an init container's.
     for key in ("initContainerStatuses", "containerStatuses"):
         for where, container in reversed(list(reader.items(status, key, "status"))):
@@ -132,12 +148,10 @@ def _of_pod_level(
     asked = defaulted | requests
     if not asked:
         return {}
-    running = reader.mapping(status, "resources", "status")
-    for held in (
-        reader.amounts(running, "requests", "status.resources", wanted=_COUNTED),
-        reader.amounts(status, "allocatedResources", "status", wanted=_COUNTED),
-    ):
-        _raise(asked, held)
+    if status.get("resources") is not None:
+        running = reader.mapping(status, "resources", "status")
+        _raise(asked, reader.amounts(running, "requests", "status.resources", wanted=_COUNTED))
+        _raise(asked, reader.amounts(status, "allocatedResources", "status", wanted=_COUNTED))
     return asked
 
 
