@@ -32,10 +32,9 @@ import structlog
 from controller.apis.json import Json
 from controller.clients.kube.client import Object
 from controller.clients.kube.errors import ConflictError, KubeError, NotFoundError
-from controller.clients.kube.resources import Key, Resource
+from controller.clients.kube.resources import LEASES, Key, Resource
 from controller.registration.priority import NAMESPACE
 
-LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
 LEASE = Key(NAMESPACE, "governor-reconcile")
 
 log = structlog.get_logger("governor.reconcilers")

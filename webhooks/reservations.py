@@ -17,61 +17,38 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, TypeVar
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 from controller.accounts.account import MAX_PENDING, Account
 from controller.accounts.encoding import check_writable
-from controller.accounts.reserve import Proposal, Reservation, Reserved, reserve
-from controller.clients.kube.accounts import Stored
+from controller.accounts.reserve import (
+    AlreadySettled,
+    Proposal,
+    Reservation,
+    Reserved,
+    Suspended,
+    Uncounted,
+    Unopened,
+    reserve,
+)
 from controller.clients.kube.errors import ConflictError, KubeError, UnreachableError
+from webhooks.accounts import Accounts, KnownAccounts, News
+from webhooks.forwarding import Forwards
 from webhooks.turns import Manners, Turns
 
 Decide: TypeAlias = Callable[[Account, Proposal], Reservation]
 
 T = TypeVar("T")
 
+_STANDING = (Reserved, AlreadySettled, Suspended)
+"""Verdicts that stay true if the same proposal is entered after them: it is found, or refused."""
+
 
 class OverloadedError(KubeError):
     """More writes of one agent wait for its account than may. Nothing was reserved."""
 
     retryable = True
-
-
-class Accounts(Protocol):
-    """Where the accounts are stored."""
-
-    async def read(self, agent: str) -> Stored:
-        """An account as it is stored at this moment.
-
-        Raises:
-            KubeError: it is not there, cannot be read, or nobody could be asked.
-        """
-        ...
-
-    async def swap(self, stored: Stored, account: Account) -> Stored:
-        """Put an account in place of exactly this version.
-
-        Raises:
-            ConflictError: that version is no longer current.
-            KubeError: anything else; it may have been written all the same.
-        """
-        ...
-
-
-class KnownAccounts(Protocol):
-    """What is known of them without asking."""
-
-    def get(self, agent: str) -> Stored | None:
-        """The newest version that is known."""
-        ...
-
-    def adopt(self, stored: Stored) -> None:
-        """Take over a version that we wrote or read."""
-        ...
-
-    def subscribe(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with the agent after each change; it does not block."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +62,10 @@ class Patience:
     """How often one caller loses to other writers of its account."""
     waiting: int = 400
     """How many callers may wait for one account."""
+    tries: int = 3
+    """How often one caller asks, where the settler is still to open windows or to count."""
+    settler_seconds: float = 2.0
+    """For how long it waits for the settler, all in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +85,37 @@ class Reservations:
         store: Accounts,
         feed: KnownAccounts,
         *,
+        forwards: Forwards | None = None,
         decide: Decide = reserve,
         patience: Patience | None = None,
         manners: Manners | None = None,
     ) -> None:
+        """Describe where accounts are, and who may write them in our place.
+
+        Args:
+            store: where they are stored.
+            feed: what is known of them.
+            forwards: where proposals are forwarded to; None: this process writes all.
+            decide: the account's rules.
+            patience: how long and how often.
+            manners: towards the settler.
+        """
         self._store = store
         self._feed = feed
+        self._forwards = forwards
         self._decide = decide
         self._patience = patience or Patience()
         self._manners = manners or Manners()
+        self._news = News(feed)
         # One per agent that ever reserved, for good: it is small, and remembers doubts.
         self._writers: dict[str, _Writer] = {}
         feed.subscribe(self._on_news)
 
     async def reserve(self, agent: str, proposal: Proposal) -> Reservation:
         """Enter a write in its agent's account, or say why not.
+
+        Where the account lacks what the limits are held by, and the settler will bring it,
+        that is waited for, but not for long.
 
         A caller that is cancelled may find its entry there or not; it must not let the
         write through.
@@ -129,7 +126,46 @@ class Reservations:
                 entered; the same proposal again finds it.
         """
         check_writable(proposal.entry)
+        until = asyncio.get_running_loop().time() + self._patience.settler_seconds
+        verdict = await self._enter_anywhere(agent, proposal)
+        for _ in range(1, self._patience.tries):
+            if not _may_pass(verdict):
+                break
+            if not await self._news.wait(agent, partial(self._has_all, agent, proposal), until):
+                break
+            verdict = await self._enter_anywhere(agent, proposal)
+        return verdict
+
+    async def enter(self, agent: str, proposal: Proposal) -> Reservation:
+        """As `reserve`, but by a swap of this process, and without waiting for the settler.
+
+        For what other processes forwarded.
+
+        Raises:
+            EntryUnwritableError: no account can hold this entry.
+            KubeError: no answer; what was asked may have been entered.
+        """
+        check_writable(proposal.entry)
         return await self._writer(agent).ask(proposal)
+
+    async def _enter_anywhere(self, agent: str, proposal: Proposal) -> Reservation:
+        """By the account's preferred writer, else by ourselves."""
+        known = self._feed.get(agent)
+        if self._forwards is None or known is None:
+            return await self._writer(agent).ask(proposal)
+        forwarded = await self._forwards.forward(agent, proposal, known.account)
+        if forwarded.verdict is not None:
+            return forwarded.verdict
+        verdict = await self._writer(agent).ask(proposal)
+        if not forwarded.is_certain and not isinstance(verdict, _STANDING):
+            # A refusal would be taken for proof that nothing is entered.
+            raise UnreachableError(f"another process may yet enter it: {type(verdict).__name__}")
+        return verdict
+
+    def _has_all(self, agent: str, proposal: Proposal) -> bool:
+        """Whether the account, as far as it is known, has what the limits are held by."""
+        known = self._feed.get(agent)
+        return known is not None and not _may_pass(self._decide(known.account, proposal))
 
     def backlog(self, agent: str) -> int:
         """How many writes of an agent are pending if, as far as is known, no more may be; else 0.
@@ -163,6 +199,11 @@ class Reservations:
         writer = self._writers.get(agent)
         if writer is not None:
             writer.news.set()
+
+
+def _may_pass(verdict: Reservation) -> bool:
+    """Whether the settler's next swap may change it."""
+    return isinstance(verdict, Uncounted | Unopened)
 
 
 @dataclass(eq=False, slots=True)
@@ -280,7 +321,7 @@ class _Writer:
         verdicts: list[Reservation] = []
         for caller in fold:
             verdict = self.decide(account, caller.proposal)
-            if isinstance(verdict, Reserved):
+            if isinstance(verdict, Reserved | Unopened):
                 account = verdict.account
             verdicts.append(verdict)
         return account, verdicts

@@ -4,7 +4,7 @@ A webhook's swap starts from what it has just written itself, a settler's from a
 of two that compete the settler always comes too late, and what is pending grows until
 everything is refused. So where much is pending, a few swaps in a row without a trace of
 a settler are followed by a pause, the longer the fuller the Account is, until a trace is
-seen. Other webhooks leave none: they only append.
+seen. Other webhooks leave none: they only append entries, spend in windows, and want some.
 
 Pure. It must not hold anybody up while little is pending, or for longer than it says.
 """
@@ -46,7 +46,10 @@ class Turns:
         last = self.last
         if last is None:
             return False
-        return replace(account, pending=account.pending[: len(last.pending)]) != last
+        if not {*last.wanted} <= {*account.wanted}:
+            return True  # they are open now
+        grown = replace(account, pending=account.pending[: len(last.pending)])
+        return _settlers_part(grown) != _settlers_part(last)
 
     def pause(self) -> float:
         """How long to wait for a trace before the next swap, seconds; asked once for each."""
@@ -55,3 +58,9 @@ class Turns:
             return 0.0
         self.swaps = 0
         return self.manners.seconds * pending / self.manners.crowded
+
+
+def _settlers_part(account: Account) -> Account:
+    """Without what webhooks write, too."""
+    windows = {key: replace(window, spent=0) for key, window in account.windows.items()}
+    return replace(account, wanted=(), windows=windows)

@@ -15,9 +15,9 @@ import pytest
 from controller.clients.kube.client import KubeClient, Object
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.errors import ConflictError, NotFoundError
-from controller.clients.kube.resources import Key
+from controller.clients.kube.resources import LEASES, Key
 from native.controlplane import ControlPlane
-from reconcilers.leader import LEASE, LEASES, Leadership, LeaseClient, Terms
+from reconcilers.leader import LEASE, Leadership, LeaseClient, Terms
 from tests.fakes.leases import FakeLeases, LeaseStore
 from tests.shifts import Shifts, until
 
