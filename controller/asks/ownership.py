@@ -20,9 +20,8 @@ AGENT: Final = "governor.dev/agent"
 
 def owner_of(obj: Mapping[str, Json] | None) -> str:
     """The agent that an object belongs to; empty: nobody's."""
-    labels = _metadata(obj).get("labels")
-    owner = labels.get(AGENT) if isinstance(labels, dict) else None
-    return owner if isinstance(owner, str) else ""
+    label = _label_of(obj)
+    return label if isinstance(label, str) else ""
 
 
 def controller_of(obj: Mapping[str, Json] | None) -> str:
@@ -48,6 +47,35 @@ def owner_after(request: AdmissionRequest, *, agent: str, asked: "Asked") -> str
         return agent
     stored = owner_of(request.old)
     return agent if increase(asked.before, asked.after) else stored
+
+
+def label_after(request: AdmissionRequest, *, owner: str) -> Json:
+    """What the label must hold for the object to be `owner`'s; None: there must be none.
+
+    One that says so already stays to the letter, be it the empty one that a person set.
+    """
+    if owner_of(request.old) == owner:
+        return _label_of(request.old)
+    return owner or None
+
+
+def owner_is_kept(request: AdmissionRequest, *, agent: str, asked: "Asked") -> bool:
+    """Whether the label of a write's final object is what it must be.
+
+    Args:
+        request: as it came. In a redacted one the label may be a mark.
+        agent: who sent it.
+        asked: what it asks, before and after.
+    """
+    if request.obj is None:
+        return True
+    owner = owner_after(request, agent=agent, asked=asked)
+    return _label_of(request.obj) == label_after(request, owner=owner)
+
+
+def _label_of(obj: Mapping[str, Json] | None) -> Json:
+    labels = _metadata(obj).get("labels")
+    return labels.get(AGENT) if isinstance(labels, dict) else None
 
 
 def _metadata(obj: Mapping[str, Json] | None) -> Mapping[str, Json]:
