@@ -21,6 +21,7 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 from controller.accounts.account import MAX_PENDING, Account
+from controller.accounts.charges import charge
 from controller.accounts.encoding import check_writable
 from controller.accounts.reserve import (
     AlreadySettled,
@@ -166,6 +167,11 @@ class Reservations:
         """Whether the account, as far as it is known, has what the limits are held by."""
         known = self._feed.get(agent)
         return known is not None and not _may_pass(self._decide(known.account, proposal))
+
+    def usage(self, agent: str) -> Amounts:
+        """What an agent holds with all that was granted, as far as is known: advice only."""
+        known = self._feed.get(agent)
+        return NOTHING if known is None else charge(known.account)
 
     def backlog(self, agent: str) -> int:
         """How many writes of an agent are pending if, as far as is known, no more may be; else 0.
