@@ -82,7 +82,7 @@ def _asked_by(request: AdmissionRequest, surroundings: Surroundings) -> Asked:
     forged = _forged(request, kind) if subresource == "status" else None
     if forged is not None:
         return Asked(owner=owner_of(request.old), problem=forged)
-    obj = request.obj if request.operation in _LASTING else None
+    obj = _as_stored(request) if request.operation in _LASTING else None
     if kind == AUTOSCALER:
         return asks_of_autoscaler(request.old, obj, surroundings.scaled)
     return asks_of_change(kind, request.old, obj, surroundings)
@@ -100,6 +100,14 @@ def _bounded(asked: Asked) -> Asked:
 
 def _kind_of(request: AdmissionRequest) -> Kind:
     return request.target.group, request.target.resource
+
+
+def _as_stored(request: AdmissionRequest) -> Mapping[str, Json]:
+    """The final object with the status that it will have: only writes of it change it."""
+    obj = request.obj or {}
+    if request.target.subresource == "status":
+        return obj
+    return {**obj, "status": (request.old or {}).get("status")}
 
 
 def _forged(request: AdmissionRequest, kind: Kind) -> AskProblem | None:

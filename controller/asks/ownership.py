@@ -5,14 +5,12 @@ sent a write is not asked here.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from controller.accounts.charges import increase
 from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation
-
-if TYPE_CHECKING:
-    from controller.asks.asked import Asked
+from controller.asks.values import Asked
 
 AGENT: Final = "governor.dev/agent"
 """The label that names the agent an object belongs to."""
@@ -34,7 +32,7 @@ def controller_of(obj: Mapping[str, Json] | None) -> str:
     return ""
 
 
-def owner_after(request: AdmissionRequest, *, agent: str, asked: "Asked") -> str:
+def owner_after(request: AdmissionRequest, *, agent: str, asked: Asked) -> str:
     """Whose the object is once the agent's write took effect: what the label must say.
 
     A create is the agent's, and so is what it makes ask more (adoption). Every other
@@ -59,7 +57,7 @@ def label_after(request: AdmissionRequest, *, owner: str) -> Json:
     return owner or None
 
 
-def owner_is_kept(request: AdmissionRequest, *, agent: str, asked: "Asked") -> bool:
+def owner_is_kept(request: AdmissionRequest, *, agent: str, asked: Asked) -> bool:
     """Whether the label of a write's final object is what it must be.
 
     Args:
