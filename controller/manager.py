@@ -31,6 +31,7 @@ from controller.feeds.priority import PriorityFeed
 from controller.feeds.registry import RegistryFeed
 from controller.judging import RunningEngine, build_reviewer, running_engine
 from controller.leading import Leader
+from controller.peering import Peering
 from controller.registration.subject import Target, UrlEndpoint
 from controller.settings import ReconcileSettings, WebhookSettings
 from reconcilers.ground import Ground
@@ -63,13 +64,15 @@ async def run_webhook(settings: WebhookSettings) -> None:
         certificates = CertificateFeed(
             settings.certificates, CertificatePolicy(settings.certificate_names())
         )
+        peering = Peering(client, settings, certificates, name=_mint(), clock_ms=_clock_ms)
+        reservations = Reservations(AccountStore(client), accounts, forwards=peering.forwarding)
         callers = Callers(registry)
         app = WebhookApp(
             admission=Admission(
                 callers=callers,
                 reviewer=build_reviewer(engine, settings, mint_change=_mint),
                 outbox=outbox,
-                reservations=Reservations(AccountStore(client), accounts),
+                reservations=reservations,
                 keys=RecordKeys(stamp=keys.stamp, content=keys.content),
                 clock_ms=_clock_ms,
                 deadline_seconds=settings.deadline_seconds,
@@ -86,11 +89,12 @@ async def run_webhook(settings: WebhookSettings) -> None:
                 *accounts.missing(),
                 *priority.missing(),
                 *_engine_missing(engine),
+                *_server_missing(server),
             ),
             expected=_expected_caller(settings),
         )
-        server = build_server(app, _tls(certificates))
-        listening = listen(settings.host, settings.port)
+        server = build_server(app, _tls(certificates), linger_seconds=settings.linger_seconds)
+        listening = listen(settings.host, settings.port, reuse_port=settings.reuse_port)
         _log.info(
             "listening",
             host=settings.host,
@@ -99,9 +103,11 @@ async def run_webhook(settings: WebhookSettings) -> None:
         )
         async with asyncio.TaskGroup() as tasks:
             feeds = (registry.run(), accounts.run(), priority.run(), certificates.run())
-            background = [tasks.create_task(feed) for feed in feeds]
-            _stop_on_signals(lambda: _stop(server))
+            work = (*feeds, peering.run(reservations, accounts))
+            background = [tasks.create_task(each) for each in work]
+            _stop_on_signals(lambda: _stop(server, peering, tasks))
             await server.serve([listening])
+            await peering.stop()
             for task in background:
                 task.cancel()
 
@@ -162,6 +168,10 @@ def _engine_missing(engine: RunningEngine) -> tuple[str, ...]:
     return () if engine.is_ready else ("engine: is not running",)
 
 
+def _server_missing(server: WebhookServer) -> tuple[str, ...]:
+    return ("server: is stopping",) if server.is_draining else ()
+
+
 def _clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -176,8 +186,10 @@ def _tls(certificates: CertificateFeed) -> ssl.SSLContext:
     return context
 
 
-def _stop(server: WebhookServer) -> None:
-    server.should_exit = True
+def _stop(server: WebhookServer, peering: Peering, tasks: asyncio.TaskGroup) -> None:
+    if not server.is_draining:
+        server.drain()
+        tasks.create_task(peering.withdraw(), name="farewell to the peers")
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

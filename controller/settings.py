@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 _NAMED_ONLY: Final = frozenset({"kubeconfig"})
+_WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 -- told apart, not bound
 
 
 class _ProcessSettings(BaseSettings):
@@ -83,6 +84,16 @@ class WebhookSettings(EngineSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=9443, ge=0, le=65535)
     """0 takes a free port, printed in the log."""
+    reuse_port: bool = False
+    """Share the port with other webhook processes on this host: the kernel spreads connections."""
+    peer_host: str | None = None
+    """The address on which other webhook processes reach this one, such as its Pod's; by default
+    `host`, unless that is a wildcard."""
+    peer_port: int = Field(default=0, ge=0, le=65535)
+    """0 takes a free port: the others are told."""
+    linger_seconds: float = Field(default=1.0, ge=0, le=300)
+    """For how long new connections are still taken after a signal; behind a Service, until it
+    has heard that this process is not ready."""
     names: tuple[str, ...] = ()
     """The DNS names and addresses by which the API server reaches it; by default the host."""
     certificates: Path
@@ -94,6 +105,10 @@ class WebhookSettings(EngineSettings):
     reaches the port may ask."""
     deadline_seconds: float = Field(default=4.0, gt=0, le=29)
     """For one review as a whole; shorter than the registration's timeout."""
+
+    def peer_address(self) -> str | None:
+        """Where other processes reach this one; None where only `peer_host` could say."""
+        return self.peer_host or (None if self.host in _WILDCARDS else self.host)
 
     def certificate_names(self) -> tuple[str, ...]:
         """What the serving certificate is issued for."""

@@ -82,6 +82,23 @@ def webhook(
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; 0: a free one.", show_default="9443")
     ] = None,
+    reuse_port: Annotated[
+        bool | None,
+        typer.Option(
+            "--reuse-port", help="Share the port with other webhook processes on this host."
+        ),
+    ] = None,
+    peer_host: Annotated[
+        str | None,
+        typer.Option(help="Address where other webhook processes reach this one; default: host."),
+    ] = None,
+    peer_port: Annotated[
+        int | None, typer.Option(help="Port for them; 0: a free one.", show_default="0")
+    ] = None,
+    linger_seconds: Annotated[
+        float | None,
+        typer.Option(help="How long to take new connections after a signal.", show_default="1"),
+    ] = None,
     api_server_token_file: Annotated[
         Path | None,
         typer.Option(help="Bearer tokens, one a line, of which the API server must show one."),
@@ -93,6 +110,10 @@ def webhook(
             "policies": policies,
             "host": host,
             "port": port,
+            "reuse_port": reuse_port,
+            "peer_host": peer_host,
+            "peer_port": peer_port,
+            "linger_seconds": linger_seconds,
             "api_server_token_file": api_server_token_file,
         }
         settings = WebhookSettings(

@@ -85,7 +85,7 @@ class PeerFeed:
         client: LeaseWriter,
         *,
         replica: str,
-        address: Address,
+        address: Address | None,
         terms: Terms | None = None,
         pace: Pace | None = None,
         chance: Chance | None = None,
@@ -98,7 +98,7 @@ class PeerFeed:
         Args:
             client: whom to ask.
             replica: the name of this process: of no other that lives.
-            address: where peers reach it.
+            address: where peers reach it; None: they are told of nothing.
             terms: for how long a process lives without a word.
             pace: of the watch.
             chance: time and randomness of the watch.
@@ -165,13 +165,13 @@ class PeerFeed:
     async def _renew(self) -> None:
         try:
             async with asyncio.timeout(self._terms.request), self._writing:
-                if not self._is_withdrawn:
-                    await self._client.apply(LEASES, self._lease())
+                if self._address is not None and not self._is_withdrawn:
+                    await self._client.apply(LEASES, self._lease(self._address))
         except (KubeError, TimeoutError) as fault:
             # Until it is told, the others write themselves.
             log.warning("the peers were not told", error=str(fault) or "no answer in time")
 
-    def _lease(self) -> Object:
+    def _lease(self, address: Address) -> Object:
         return {
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,
@@ -179,7 +179,7 @@ class PeerFeed:
                 "namespace": NAMESPACE,
                 "name": self.own,
                 "labels": {LABEL: _WEBHOOK, "app.kubernetes.io/managed-by": "governor"},
-                "annotations": {ADDRESS: f"{self._address.host}:{self._address.port}"},
+                "annotations": {ADDRESS: f"{address.host}:{address.port}"},
             },
             "spec": {
                 "holderIdentity": self._replica,
