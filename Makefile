@@ -78,6 +78,10 @@ mutants: setup ## break each promise in the source, and see that a test notices
 kill: setup ## kill Governor and etcd during an agent's writes; hold the ledger against a witness (N=kills)
 	@$(PYTHON_HERE) -m bench.kill --kills $(or $(N),20) --writes $(or $(WRITES),500) --seed $(or $(SEED),1)
 
+.PHONY: race
+race: setup ## 200 creates at once under a limit of 50, by four webhooks: is it oversold? (N=rounds)
+	@$(PYTHON_HERE) -m bench.race --rounds $(or $(N),20) --seed $(or $(SEED),1)
+
 .PHONY: saturate
 saturate: setup ## 100 writers on a small API server; and not ready without our priority level
 	@$(PYTHON_HERE) -m bench.saturate

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -27,8 +26,9 @@ import orjson
 import uvloop
 
 from bench.kill_load import CONFIG_MAPS, DEPLOYMENTS, Load, Tally
-from bench.kill_verdict import Verdict, judge, records_of
+from bench.kill_verdict import Verdict, judge
 from bench.kill_witness import Witness, audited_writes, until
+from bench.ledger import records_of, waiting_in
 from controller.clients.kube.accounts import AccountStore
 from controller.clients.kube.client import KubeClient
 from controller.clients.kube.config import Kubeconfig, connect
@@ -212,24 +212,12 @@ async def _wait_until_settled(admin: KubeClient, governor: Running) -> None:
     store = AccountStore(admin)
     while True:
         pending = len((await store.read(AGENT)).account.pending)
-        waiting = _waiting(governor.site.outbox)
+        waiting = waiting_in(governor.site.outbox)
         if not pending and not waiting:
             return
         if time.monotonic() > deadline:
             raise SystemExit(f"after {SETTLED_SECONDS:.0f} s {pending} pending, {waiting} waiting")
         await asyncio.sleep(_POLL_SECONDS)
-
-
-def _waiting(outbox: Path) -> int:
-    """Rows that nobody has acknowledged."""
-    total = 0
-    for file in outbox.glob("outbox-*.sqlite"):
-        connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
-        try:
-            total += connection.execute("SELECT count(*) FROM rows").fetchone()[0]
-        finally:
-            connection.close()
-    return total
 
 
 def _verify(plane: ControlPlane, governor: Running) -> "subprocess.CompletedProcess[str]":

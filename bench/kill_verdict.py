@@ -1,22 +1,16 @@
 """Compares what truly happened with what the ledger says.
 
-Reads the ledger as bare Git objects: neither Governor's reader nor its verifier has a
-say in it. Decides only whether the promises held; it repairs nothing.
+Neither Governor's reader nor its verifier has a say in it: `bench.ledger` reads bare Git.
+Decides only whether the promises held; it repairs nothing.
 """
 
-import json
-import os
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from shutil import which
-from typing import Any
 
 from bench.kill_witness import Audited, Seen
+from bench.ledger import Record
 
-Record = Mapping[str, Any]
 _SUPPORTED = frozenset({"persisted", "unknown"})
 """Outcomes that a write which did take effect may have."""
 
@@ -136,30 +130,3 @@ def _gaps(records: Sequence[Record]) -> int:
     """Numbers that are missing in the ledger's sequence."""
     numbers = [record["seq"] for record in records]
     return len(set(range(1, len(numbers) + 1)) - set(numbers))
-
-
-def records_of(repository: Path) -> list[Record]:
-    """Every record of a ledger, in order, by bare Git."""
-    listed = _git(repository, "ls-tree", "-r", "--name-only", "HEAD", "records/").decode()
-    names = sorted(listed.split(), key=lambda path: path.rsplit("/", 1)[-1])
-    asked = "".join(f"HEAD:{name}\n" for name in names).encode()
-    output = _git(repository, "cat-file", "--batch", stdin=asked)
-    records: list[Record] = []
-    at = 0
-    for _ in names:
-        end = output.index(b"\n", at)
-        size = int(output[at:end].split()[2])
-        records.append(json.loads(output[end + 1 : end + 1 + size]))
-        at = end + 1 + size + 1
-    return records
-
-
-def _git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent"}
-    return subprocess.run(
-        (which("git") or "git", "--git-dir", str(repository), *arguments),
-        input=stdin,
-        env=environment,
-        check=True,
-        stdout=subprocess.PIPE,
-    ).stdout
