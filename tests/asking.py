@@ -34,9 +34,8 @@ def a_container(
     cpu: Json = "100m", memory: Json = "1Gi", *, name: str = "main", **more: Json
 ) -> Object:
     """One container by its requests; None leaves one out."""
-    requests = {
-        key: value for key, value in (("cpu", cpu), ("memory", memory)) if value is not None
-    }
+    asked = (("cpu", cpu), ("memory", memory))
+    requests: Object = {key: value for key, value in asked if value is not None}
     return {"name": name, "resources": {"requests": requests}, **more}
 
 
@@ -54,11 +53,11 @@ def a_workload(
     generation: int = 1,
     owner: str = "",
     status: Object | None = None,
-    **spec: Json,
+    spec: Object | None = None,
 ) -> Object:
     """Whatever makes Pods by a template; of a CronJob `spec` is that of its Job."""
     template = {"metadata": {"labels": {"app": "web"}}, "spec": pod_spec(*containers)}
-    inner: Object = {"template": cast("Json", template), **spec}
+    inner: Object = {"template": cast("Json", template), **(spec or {})}
     if target in SCALABLE and replicas is not None:
         inner["replicas"] = replicas
     outer: Object = {"jobTemplate": {"spec": inner}} if target == CRON_JOBS else inner

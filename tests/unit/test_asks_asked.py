@@ -6,6 +6,7 @@ import pytest
 
 from controller.apis.json import Json
 from controller.apis.requests import Operation, Target
+from controller.apis.resources import Amounts
 from controller.asks.asked import (
     NOTHING_ASKED,
     Asked,
@@ -44,19 +45,33 @@ ROLLING: Object = {"observedGeneration": 1, "replicas": 5, "updatedReplicas": 1}
 SEEN: Object = {"observedGeneration": 1, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3}
 BIG = a_container("200m", "1Gi")
 WIDE = a_container("50m", "2Gi")
+NONE: Amounts = {}
 
 
 def of(
-    *containers: Object, replicas: Json = 4, target: Target = DEPLOYMENTS, **more: Json
+    *containers: Object,
+    replicas: Json = 4,
+    target: Target = DEPLOYMENTS,
+    generation: int = 1,
+    owner: str = "",
+    status: Object | None = ROLLED,
+    spec: Object | None = None,
 ) -> Object:
-    status = more.pop("status", ROLLED)
-    assert status is None or isinstance(status, dict)
-    return a_workload(target, *containers, replicas=replicas, status=status, **more)
+    """Four Pods of which none is being replaced."""
+    return a_workload(
+        target,
+        *containers,
+        replicas=replicas,
+        generation=generation,
+        owner=owner,
+        status=status,
+        spec=spec,
+    )
 
 
 def test_a_create_asks_for_all_of_it_and_without_a_surge() -> None:
     asked = asked_by(creating(a_workload(replicas=4)), around())
-    assert asked == Asked({}, units(4), unit=units(1), field="spec.replicas")
+    assert asked == Asked(NONE, units(4), unit=units(1), field="spec.replicas")
 
 
 def test_a_delete_asks_for_nothing_and_tells_whose_it_was() -> None:
@@ -96,7 +111,7 @@ def test_an_update_of_the_replicas_asks_for_the_new_number(target: Target) -> No
             id="another image: only the surge",
         ),
         pytest.param(
-            of(a_container(image="web:2"), strategy={"type": "Recreate"}),
+            of(a_container(image="web:2"), spec={"strategy": {"type": "Recreate"}}),
             units(4),
             "spec.replicas",
             id="no surge where Pods are deleted first",
@@ -111,7 +126,7 @@ def test_an_update_of_the_replicas_asks_for_the_new_number(target: Target) -> No
     ],
 )
 def test_a_changed_template_asks_for_the_most_while_pods_are_replaced(
-    new: Object, after: Object, field: str
+    new: Object, after: Amounts, field: str
 ) -> None:
     asked = asked_by(updating(of(), new), around())
     assert sides(asked) == (units(4), after)
@@ -125,7 +140,7 @@ def test_an_update_during_a_rollout_asks_for_the_surge_before_and_after() -> Non
 
 
 def test_a_new_generation_alone_is_no_rollout() -> None:
-    asked = asked_by(updating(of(), of(generation=2, paused=True)), around())
+    asked = asked_by(updating(of(), of(generation=2, spec={"paused": True})), around())
     assert sides(asked) == (units(4), units(4))
 
 
@@ -136,7 +151,7 @@ def test_stateful_sets_replace_one_by_one_and_never_surge() -> None:
 
 
 def test_a_surge_that_cannot_be_read_is_a_problem_also_where_no_status_tells_of_a_rollout() -> None:
-    new = of(BIG, strategy={"rollingUpdate": {"maxSurge": "many"}})
+    new = of(BIG, spec={"strategy": {"rollingUpdate": {"maxSurge": "many"}}})
     asked = asked_by(updating(of(), new), around())
     assert asked.problem is not None
     assert asked.problem.field == "spec.strategy.rollingUpdate.maxSurge"
@@ -208,15 +223,16 @@ def test_nobody_asks_less_by_writing_a_status(
     "status", [{"phase": "Succeeded"}, {"phase": "Failed"}, "no status at all"], ids=str
 )
 def test_a_status_that_comes_with_another_write_is_not_believed(status: Json) -> None:
-    new = {**a_pod(BIG), "status": status}
-    assert sides(asked_by(creating(new, PODS), around())) == ({}, units(1, cpu=200))
+    new: Object = {**a_pod(BIG), "status": status}
+    assert sides(asked_by(creating(new, PODS), around())) == (NONE, units(1, cpu=200))
     changed = asked_by(updating(a_pod(), new, PODS), around())
     assert sides(changed) == (units(1), units(1, cpu=200))
 
 
 def test_a_status_that_says_nothing_of_what_is_held_is_no_problem() -> None:
     old = a_pod(status={"phase": "Running"})
-    new = {**old, "status": {"phase": "Running", "conditions": [{"type": "example.com/ready"}]}}
+    condition: Json = {"type": "example.com/ready"}
+    new: Object = {**old, "status": {"phase": "Running", "conditions": [condition]}}
     assert sides(asked_by(updating(old, new, PODS, under="status"), around())) == (
         units(1),
         units(1),
@@ -240,7 +256,7 @@ def test_a_status_that_says_nothing_of_what_is_held_is_no_problem() -> None:
             id="another spec: one for each node",
         ),
         pytest.param(
-            a_workload(DAEMON_SETS, status=SEEN, minReadySeconds=5),
+            a_workload(DAEMON_SETS, status=SEEN, spec={"minReadySeconds": 5}),
             units(8),
             id="another spec whose generation is not raised yet",
         ),
@@ -249,14 +265,16 @@ def test_a_status_that_says_nothing_of_what_is_held_is_no_problem() -> None:
                 DAEMON_SETS,
                 BIG,
                 status=SEEN,
-                updateStrategy={"rollingUpdate": {"maxSurge": "10%"}},
+                spec={"updateStrategy": {"rollingUpdate": {"maxSurge": "10%"}}},
             ),
             units(9, cpu=200),
             id="and its surge",
         ),
     ],
 )
-def test_a_daemon_set_asks_for_every_node_once_its_spec_changes(new: Object, after: Object) -> None:
+def test_a_daemon_set_asks_for_every_node_once_its_spec_changes(
+    new: Object, after: Amounts
+) -> None:
     old = a_workload(DAEMON_SETS, status=SEEN)
     asked = asked_by(updating(old, new, DAEMON_SETS), around(nodes=8))
     assert sides(asked) == (units(3), after)
@@ -269,10 +287,10 @@ def test_a_new_daemon_set_asks_for_every_node() -> None:
 
 
 def test_jobs_are_told_what_to_lower() -> None:
-    job = a_workload(JOBS, parallelism=3)
+    job = a_workload(JOBS, spec={"parallelism": 3})
     assert asked_by(creating(job, JOBS), around()).field == "spec.parallelism"
-    cron_job = a_workload(CRON_JOBS, parallelism=3)
-    larger = a_workload(CRON_JOBS, BIG, parallelism=3)
+    cron_job = a_workload(CRON_JOBS, spec={"parallelism": 3})
+    larger = a_workload(CRON_JOBS, BIG, spec={"parallelism": 3})
     assert asked_by(creating(cron_job, CRON_JOBS), around()).field == (
         "spec.jobTemplate.spec.parallelism"
     )
@@ -282,8 +300,11 @@ def test_jobs_are_told_what_to_lower() -> None:
 
 
 def test_resuming_a_job_asks_for_all_of_it() -> None:
-    old, new = a_workload(JOBS, parallelism=3, suspend=True), a_workload(JOBS, parallelism=3)
-    assert sides(asked_by(updating(old, new, JOBS), around())) == ({}, units(3))
+    old, new = (
+        a_workload(JOBS, spec={"parallelism": 3, "suspend": True}),
+        a_workload(JOBS, spec={"parallelism": 3}),
+    )
+    assert sides(asked_by(updating(old, new, JOBS), around())) == (NONE, units(3))
 
 
 # Scales
@@ -303,7 +324,7 @@ def test_a_scale_asks_for_the_pods_of_what_it_scales(target: Target) -> None:
 
 def test_a_scale_without_replicas_asks_for_none() -> None:
     assert sides(asked_by(scaling(4, None), around(scaled=of()))) == (units(4), {})
-    assert sides(asked_by(scaling(None, 4), around(scaled=of()))) == ({}, units(4))
+    assert sides(asked_by(scaling(None, 4), around(scaled=of()))) == (NONE, units(4))
 
 
 def test_a_scale_during_a_rollout_asks_for_the_surge() -> None:
@@ -340,20 +361,22 @@ def raising(most: Json, *, owner: str = "", before: Json = None) -> tuple[Object
 @pytest.mark.parametrize(
     ("before", "most", "holder", "owner", "expected"),
     [
-        pytest.param(None, 10, "migrator", "migrator", ({}, units(6)), id="adds to one's own"),
-        pytest.param(None, 3, "migrator", "migrator", ({}, {}), id="adds nothing to what is there"),
+        pytest.param(None, 10, "migrator", "migrator", (NONE, units(6)), id="adds to one's own"),
+        pytest.param(
+            None, 3, "migrator", "migrator", (NONE, NONE), id="adds nothing to what is there"
+        ),
         pytest.param(10, 12, "migrator", "migrator", (units(6), units(8)), id="may add more"),
         pytest.param(12, 10, "migrator", "migrator", (units(8), units(6)), id="may add less"),
-        pytest.param(None, 10, "migrator", "other", ({}, units(10)), id="all of another's"),
-        pytest.param(None, 10, "migrator", "", ({}, units(10)), id="all of nobody's"),
+        pytest.param(None, 10, "migrator", "other", (NONE, units(10)), id="all of another's"),
+        pytest.param(None, 10, "migrator", "", (NONE, units(10)), id="all of nobody's"),
         pytest.param(
-            None, 3, "migrator", "", ({}, units(4)), id="all there is, though most is less"
+            None, 3, "migrator", "", (NONE, units(4)), id="all there is, though most is less"
         ),
         pytest.param(10, 12, "", "", (units(10), units(12)), id="nobody's on nobody's"),
     ],
 )
 def test_an_autoscaler_asks_for_what_it_may_add(
-    before: Json, most: Json, holder: str, owner: str, expected: tuple[Object, Object]
+    before: Json, most: Json, holder: str, owner: str, expected: tuple[Amounts, Amounts]
 ) -> None:
     old, new = raising(most, owner=holder, before=before)
     request = creating(new, AUTOSCALERS) if old is None else updating(old, new, AUTOSCALERS)
@@ -366,7 +389,7 @@ def test_an_autoscaler_that_turns_to_another_target_asks_for_all_of_that() -> No
     old = an_autoscaler(10, name="old", owner="migrator")
     new = an_autoscaler(10, owner="migrator")
     asked = asked_by(updating(old, new, AUTOSCALERS), around(scaled=of(owner="migrator")))
-    assert sides(asked) == ({}, units(6))
+    assert sides(asked) == (NONE, units(6))
 
 
 def test_an_update_of_an_autoscaler_is_judged_by_the_stored_label() -> None:
@@ -380,12 +403,12 @@ def test_an_update_of_an_autoscaler_is_judged_by_the_stored_label() -> None:
 
 def test_an_autoscaler_without_a_target_asks_for_nothing_yet() -> None:
     asked = asked_by(creating(an_autoscaler(), AUTOSCALERS), around())
-    assert sides(asked) == ({}, {})
+    assert sides(asked) == (NONE, NONE)
 
 
 def test_what_an_autoscaler_may_raise_counts_as_raised() -> None:
     known = around(autoscalers=(an_autoscaler(10), an_autoscaler(7)))
-    assert sides(asked_by(creating(of(status=None)), known)) == ({}, units(10))
+    assert sides(asked_by(creating(of(status=None)), known)) == (NONE, units(10))
     assert sides(asked_by(updating(of(), of(BIG)), known)) == (units(10), units(13, cpu=200))
     assert sides(asked_by(updating(of(), of(replicas=12)), known)) == (units(10), units(12))
     scaled = replace(known, scaled=of())
@@ -406,7 +429,7 @@ def test_what_an_autoscaler_may_raise_counts_as_raised() -> None:
 )
 def test_autoscalers_of_others_do_not_count(other: Object) -> None:
     asked = asked_by(creating(of(status=None)), around(autoscalers=(other,)))
-    assert sides(asked) == ({}, units(4))
+    assert sides(asked) == (NONE, units(4))
 
 
 # Needs
@@ -447,7 +470,7 @@ def test_what_cannot_be_read_is_a_problem_and_no_ask() -> None:
     asked = asked_by(updating(of(), of(a_container("much")), DEPLOYMENTS), around())
     assert asked.problem is not None
     assert asked.problem.field == "spec.template.spec.containers[0].resources.requests.cpu"
-    assert (asked.before, asked.after) == ({}, {})
+    assert (asked.before, asked.after) == (NONE, NONE)
 
 
 def test_what_was_stored_unreadable_counts_as_what_can_be_read() -> None:

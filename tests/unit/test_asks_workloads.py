@@ -75,7 +75,7 @@ SURGES = [
 @pytest.mark.parametrize(("strategy", "replicas", "count"), SURGES)
 def test_a_rollout_asks_for_its_surge(strategy: Json, replicas: int, count: int) -> None:
     spec: Object = {} if strategy is None else {"strategy": strategy}
-    workload = a_workload(replicas=replicas, generation=2, status=ROLLING, **spec)
+    workload = a_workload(replicas=replicas, generation=2, status=ROLLING, spec=spec)
     assert ask(DEPLOYMENTS, workload).total == units(count)
 
 
@@ -115,17 +115,17 @@ def test_the_surge_counts_while_a_rollout_may_be_under_way(
 def test_a_job_asks_for_the_pods_that_it_may_run_at_once(
     spec: Object, status: Object | None, count: int
 ) -> None:
-    asked = ask(JOBS, a_workload(JOBS, status=status, **spec))
+    asked = ask(JOBS, a_workload(JOBS, status=status, spec=spec))
     assert {name: amount for name, amount in asked.total.items() if amount} == units(count)
 
 
 @pytest.mark.parametrize("status", [COMPLETE, FAILED], ids=["complete", "failed"])
 def test_a_finished_job_holds_nothing(status: Object) -> None:
-    assert ask(JOBS, a_workload(JOBS, status=status, parallelism=3)) == Ask()
+    assert ask(JOBS, a_workload(JOBS, status=status, spec={"parallelism": 3})) == Ask()
 
 
 def test_a_cron_job_asks_for_one_of_its_jobs_and_for_none_while_suspended() -> None:
-    cron_job = a_workload(CRON_JOBS, parallelism=3)
+    cron_job = a_workload(CRON_JOBS, spec={"parallelism": 3})
     assert ask(CRON_JOBS, cron_job).total == units(3)
     spec = cron_job["spec"]
     assert isinstance(spec, dict)
@@ -172,7 +172,7 @@ def test_a_daemon_set_asks_for_the_pods_that_it_is_known_to_want(
 def test_a_daemon_set_asks_for_its_surge_while_it_rolls(
     strategy: Json, status: Object, count: int
 ) -> None:
-    workload = a_workload(DAEMON_SETS, status=status, updateStrategy=strategy)
+    workload = a_workload(DAEMON_SETS, status=status, spec={"updateStrategy": strategy})
     assert ask(DAEMON_SETS, workload).total == units(count)
 
 
@@ -215,17 +215,19 @@ def test_every_kind_that_is_counted_is_known_here() -> None:
         pytest.param(DEPLOYMENTS, a_workload(replicas=-1), "spec.replicas", id="less than none"),
         pytest.param(
             DEPLOYMENTS,
-            a_workload(generation=2, strategy=rolling("some")),
+            a_workload(generation=2, spec={"strategy": rolling("some")}),
             "spec.strategy.rollingUpdate.maxSurge",
             id="no percentage",
         ),
         pytest.param(
             DAEMON_SETS,
-            a_workload(DAEMON_SETS, generation=2, updateStrategy=rolling(-1)),
+            a_workload(DAEMON_SETS, generation=2, spec={"updateStrategy": rolling(-1)}),
             "spec.updateStrategy.rollingUpdate.maxSurge",
             id="a surge of less than none",
         ),
-        pytest.param(JOBS, a_workload(JOBS, parallelism=1.5), "spec.parallelism", id="a fraction"),
+        pytest.param(
+            JOBS, a_workload(JOBS, spec={"parallelism": 1.5}), "spec.parallelism", id="a fraction"
+        ),
         pytest.param(
             CRON_JOBS,
             a_workload(CRON_JOBS, a_container("x")),
