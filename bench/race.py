@@ -164,41 +164,6 @@ def _wanted(contest: Contest, name: str) -> Wanted:
     return Wanted(name, orjson.dumps(body))
 
 
-async def _until(self, agent: str, holds: Callable[[Account], bool], what: str) -> None:
-    async def look() -> bool:
-        return holds((await self.store.read(agent)).account)
-
-    await _until(look, f"the account of {agent} {what}")
-
-
-def _used(contest: Contest, account: Account) -> int:
-    """What an account says of this contest's limit."""
-    if contest is PODS:
-        return account.settled.get(PODS.resource, 0)
-    windows = account.windows.items()
-    spent = sum(window.spent for key, window in windows if key.resource == CHANGES.resource)
-    return spent + open_changes(account)
-
-
-def _can_begin(contest: Contest, account: Account) -> bool:
-    """Whether its limit can be held already; the first writes would only wait for that."""
-    return bool(account.windows) if contest is CHANGES else is_counted(account)
-
-
-def _wanted(contest: Contest, name: str) -> Wanted:
-    body: dict[str, object] = {"apiVersion": "v1", "metadata": {"name": name}}
-    if contest is PODS:
-        container = {"name": "main", "image": "registry.k8s.io/pause:3.10"}
-        body |= {"kind": "Pod", "spec": {"containers": [container]}}
-    else:
-        body |= {"kind": "ConfigMap", "data": {"name": name}}
-    return Wanted(name, orjson.dumps(body))
-
-
-async def _is(value: bool) -> bool:  # noqa: FBT001 -- an answer, for who awaits one
-    return value
-
-
 async def _until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
     """Wait for what Governor brings about.
 
