@@ -41,6 +41,11 @@ _COPIES: Final = (
 )
 """Annotations in which tools keep a copy of the whole object, some of them compressed."""
 _UNSEARCHED: Final = frozenset({CHANGE, *_COPIES})
+_NEVER_MARKED: Final[Mapping[str, frozenset[str]]] = {
+    "annotations": frozenset({CHANGE}),
+    "labels": frozenset(),
+}
+"""The stamp; a label of its name is the agent's, who may write anything there."""
 
 _SECRET_FIELDS: Final[tuple[FieldPath, ...]] = (("data",), ("stringData",))
 
@@ -152,7 +157,7 @@ def _without_repeats(
     annotations = [_metadata_map(obj, "annotations") for obj in found]
     labels = [_metadata_map(obj, "labels") for obj in found]
     # Two searches, so that no annotation is so large that keys and labels cannot be judged.
-    short = [key for entries in (*annotations, *labels) for key in entries if key != CHANGE]
+    short = [key for entries in (*annotations, *labels) for key in entries]
     short += [text for entries in labels for text in entries.values() if isinstance(text, str)]
     long = [
         text
@@ -193,44 +198,43 @@ class _Repeats:
     def _without(
         self, metadata: dict[str, Json], name: str, is_repeat: IsRepeat | None
     ) -> dict[str, Json]:
-        entries = metadata.get(name)
-        if not isinstance(entries, dict) or not entries.keys() - {CHANGE}:
+        whole = metadata.get(name)
+        if not isinstance(whole, dict) or not whole.keys() - _NEVER_MARKED[name]:
             return metadata
+        found = {key: text for key, text in whole.items() if key in _NEVER_MARKED[name]}
+        entries = {key: text for key, text in whole.items() if key not in found}
         if self.is_short is None:
-            return {**metadata, name: self._as_one(entries, ("metadata", name))}
+            return {**metadata, name: {**found, **self._as_one(entries, ("metadata", name))}}
         if is_repeat is None:
             entries = self._with_one_mark(entries, ("metadata", name))
-        found: dict[str, Json] = {}
         for key, text in entries.items():
             kept = self._key(key)
             found[kept] = text if is_repeat is None else self._text(key, text, is_repeat)
             if kept != key or found[kept] is not text:
                 self.marks.paths["metadata", name, kept] = None
-        return {**metadata, name: found} if found != metadata[name] else metadata
+        return {**metadata, name: found} if found != whole else metadata
 
     def _as_one(self, entries: dict[str, Json], at: FieldPath) -> dict[str, Json]:
         """Keys and all: one entry, for keys may repeat values too."""
         self.marks.paths[at] = None
         self.marks.tells_by_ownership = True
-        mark = self.marks.make({key: text for key, text in entries.items() if key != CHANGE})
-        stamp = {CHANGE: entries[CHANGE]} if CHANGE in entries else {}
-        return {**stamp, mark: mark}
+        mark = self.marks.make(entries)
+        return {mark: mark}
 
     def _with_one_mark(self, entries: dict[str, Json], at: FieldPath) -> dict[str, Json]:
         """Each with the mark of all."""
         self.marks.paths[at] = None
-        mark = self.marks.make({key: text for key, text in entries.items() if key != CHANGE})
-        return {key: text if key == CHANGE else mark for key, text in entries.items()}
+        return dict.fromkeys(entries, self.marks.make(entries))
 
     def _key(self, key: str) -> str:
-        if key == CHANGE or self.is_short is None or not self.is_short(key):
+        if self.is_short is None or not self.is_short(key):
             return key
         # Ownership lists the keys.
         self.marks.tells_by_ownership = True
         return self.marks.make(key)
 
     def _text(self, key: str, text: Json, is_repeat: IsRepeat) -> Json:
-        if key == CHANGE or text is None:
+        if text is None:
             return text
         if key in _COPIES or (isinstance(text, str) and is_repeat(text)):
             return filled(text, self.marks.make(text))

@@ -18,12 +18,19 @@ import orjson
 from controller.accounts.entries import Action, WatchedKind
 from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation
+from controller.asks.ownership import AGENT
 from controller.changes.fields import SERVER_SET_METADATA
 
 CHANGE: Final = "governor.dev/change"
 """The annotation that holds the stamp."""
 REASON: Final = "governor.dev/reason"
 """The annotation in which an agent says why; `/mutate` takes it off the object."""
+
+OWN: Final[Mapping[str, frozenset[str]]] = {
+    "annotations": frozenset({CHANGE, REASON}),
+    "labels": frozenset({AGENT}),
+}
+"""What Governor itself keeps in an object's metadata, whoever's write put it there."""
 
 _MAC_BYTES: Final = 16
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -98,11 +105,26 @@ def annotation_of(obj: Mapping[str, Json] | None, name: str) -> Json:
     return annotations.get(name) if isinstance(annotations, dict) else None
 
 
+def without_own(metadata: Mapping[str, Json]) -> dict[str, Json]:
+    """An object's metadata without `OWN`; a map in which nothing is left is left out."""
+    found = {**metadata}
+    for name, own in OWN.items():
+        entries = found.get(name)
+        if not isinstance(entries, dict | None):
+            continue
+        kept: dict[str, Json] = {key: it for key, it in (entries or {}).items() if key not in own}
+        if kept:
+            found[name] = kept
+        else:
+            found.pop(name, None)
+    return found
+
+
 def needs_stamp(request: AdmissionRequest) -> bool:
     """Whether `/mutate` is to stamp this write: it will be stored, and it changes something.
 
     A write that changes nothing must stay one, or each repeated apply would become a
-    write. The reason alone is no change, nor is the stamp.
+    write. The reason alone is no change, nor is the stamp, nor whose the object is.
     """
     if request.dry_run or not _can_be_stamped(request):
         return False
@@ -216,15 +238,10 @@ def _content(obj: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _own_content(obj: Mapping[str, Json]) -> dict[str, Json]:
-    """The content without Governor's own annotations."""
+    """The content without what Governor keeps there itself."""
     content = _content(obj)
     metadata = content.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    if not isinstance(metadata, dict) or not isinstance(annotations, dict | None):
-        return content
-    kept = {key: value for key, value in (annotations or {}).items() if key not in {CHANGE, REASON}}
-    rest = {key: value for key, value in metadata.items() if key != "annotations"}
-    return {**content, "metadata": {**rest, "annotations": kept} if kept else rest}
+    return {**content, "metadata": without_own(metadata)} if isinstance(metadata, dict) else content
 
 
 def _owners(obj: Mapping[str, Json]) -> Json:

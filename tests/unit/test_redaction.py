@@ -9,7 +9,7 @@ from controller.apis.governance import Governance, RedactedFields
 from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation, Target
 from controller.records.redaction import MARK, Redacted, mark_of, redact
-from controller.records.stamps import CHANGE
+from controller.records.stamps import CHANGE, OWN
 from tests.builders import CONFIGMAPS, DEPLOYMENTS, SECRETS, a_request, an_object
 from tests.recorded import CONTENT_KEY, annotated, stamped, with_metadata
 
@@ -287,6 +287,18 @@ def test_the_stamp_is_never_marked() -> None:
 
     assert found is not None
     assert found["metadata"] == metadata
+
+
+@pytest.mark.requirement("record-before-effect.secrets-unseen")
+@pytest.mark.parametrize("name", ["labels", "annotations"])
+@pytest.mark.parametrize("key", sorted(key for keys in OWN.values() for key in keys))
+def test_no_secret_hides_under_a_name_of_governors(name: str, key: str) -> None:
+    """Of all these only the annotation with the stamp is written by nobody else."""
+    obj = with_metadata(a_secret(data={"p": VALUE}), **{name: {key: VALUE}})
+
+    found = redacted(a_request(target=SECRETS, obj=obj))
+
+    assert (VALUE in text_of(found)) == ((name, key) == ("annotations", CHANGE))
 
 
 def test_the_given_request_is_not_changed_and_untouched_parts_are_shared() -> None:
