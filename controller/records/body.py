@@ -208,14 +208,13 @@ def _decision(judged: Judged) -> dict[str, Json]:
 
 def _detail(request: AdmissionRequest) -> dict[str, Json]:
     """What the write does: the object that comes or goes, or what changes in it."""
-    obj, old = without_bookkeeping(request.obj), without_bookkeeping(request.old)
+    old, obj = request.old, request.obj
     if request.operation is Operation.CONNECT:
-        return {"options": obj}
-    if obj is None or old is None:
-        return {name: one for name, one in (("before", old), ("after", obj)) if one is not None}
-    found = differences(old, obj)
+        return {"options": without_bookkeeping(obj)}
+    found = differences(old, obj) if old is not None and obj is not None else None
     if found is None:
-        return {"before": old, "after": obj}
+        sides = (("before", without_bookkeeping(old)), ("after", without_bookkeeping(obj)))
+        return {name: side for name, side in sides if side is not None}
     lost_owners = _has_owners(request.old) and not _has_owners(request.obj)
     return {**found, **({"ownershipLost": True} if lost_owners else {})}
 

@@ -6,13 +6,13 @@ the positions of its items then mean nothing. Beside the changes it names what b
 them to the list items through which they lead. It states no inverse itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from controller.apis.fieldpaths import FieldPath, format_field_path
 from controller.apis.json import Json
 from controller.changes.fields import changed_fields
-from controller.records.stamps import CHANGE, REASON
+from controller.records.stamps import without_own
 
 _ITEM_KEYS: Final[Mapping[str, str]] = {
     "conditions": "type",
@@ -31,39 +31,36 @@ _ITEM_KEYS: Final[Mapping[str, str]] = {
 Of any other list no field is trusted: what tells two metrics or two rules apart today is
 shared by a third one tomorrow.
 """
-_MANAGED_FIELDS: Final = ("metadata", "managedFields")
 
 
 def without_bookkeeping(obj: Mapping[str, Json] | None) -> dict[str, Json] | None:
-    """The object without field ownership and without Governor's own annotations."""
+    """The object without field ownership, and without what Governor keeps in it itself."""
     if obj is None:
         return None
     metadata = obj.get("metadata")
     if not isinstance(metadata, dict):
         return {**obj}
     kept = {key: value for key, value in metadata.items() if key != "managedFields"}
-    annotations = kept.get("annotations")
-    if isinstance(annotations, dict):
-        rest = {key: text for key, text in annotations.items() if key not in {CHANGE, REASON}}
-        kept["annotations"] = rest
-        if not rest:
-            del kept["annotations"]
-    return {**obj, "metadata": kept}
+    return {**obj, "metadata": without_own(kept)}
 
 
-def differences(old: dict[str, Json], new: dict[str, Json]) -> dict[str, Json] | None:
+def differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> dict[str, Json] | None:
     """`changes` and `anchors`, or None where too much changed to be listed.
 
     A change is `{path, before, after}`; a side on which there is nothing is left out.
     An anchor is `{path, value}`, for each list through which a change leads: either what
     names the item, before and after and it alone, or the whole list as the write left it.
+
+    Args:
+        old: before the write; field ownership and Governor's own are no change of it.
+        new: as it is to be stored.
     """
-    old, new = _with_annotations(old), _with_annotations(new)
+    shared = _shared_maps(new)
+    old, new = _without_bookkeeping(old, shared), _without_bookkeeping(new, shared)
     found = changed_fields(old, new)
     if found.truncated:
         return None
-    leaves = (path for path in found.fields if path != _MANAGED_FIELDS)
-    paths = [*dict.fromkeys(_gathered(path, old, new) for path in leaves)]
+    paths = [*dict.fromkeys(_gathered(path, old, new) for path in found.fields)]
     anchors = dict.fromkeys(anchor for path in paths for anchor in _anchors(path, old, new))
     return {
         "changes": [_change(path, old, new) for path in paths],
@@ -71,12 +68,24 @@ def differences(old: dict[str, Json], new: dict[str, Json]) -> dict[str, Json] |
     }
 
 
-def _with_annotations(obj: dict[str, Json]) -> dict[str, Json]:
-    """Annotations come and go one by one: on a stored object the map holds our stamp, too."""
-    metadata = obj.get("metadata")
-    if not isinstance(metadata, dict) or metadata.get("annotations"):
-        return obj
-    return {**obj, "metadata": {**metadata, "annotations": {}}}
+def _shared_maps(new: Mapping[str, Json]) -> tuple[str, ...]:
+    """Maps of the metadata in which an agent's entries come and go one by one.
+
+    On the stored object they hold Governor's own, too, and are never gone as a whole: the
+    annotations our stamp, labels whose the object is, or will be once an agent adopts it.
+    """
+    metadata = new.get("metadata")
+    has_labels = isinstance(metadata, dict) and bool(metadata.get("labels"))
+    return ("annotations", "labels") if has_labels else ("annotations",)
+
+
+def _without_bookkeeping(obj: Mapping[str, Json], shared: Iterable[str]) -> dict[str, Json]:
+    found = without_bookkeeping(obj) or {}
+    metadata = found.get("metadata")
+    if not isinstance(metadata, dict):
+        return found
+    missing: dict[str, Json] = {name: {} for name in shared if not metadata.get(name)}
+    return {**found, "metadata": {**metadata, **missing}}
 
 
 def value_at(value: Json, path: FieldPath) -> dict[str, Json]:
