@@ -35,9 +35,9 @@ from controller.policy.engine import (
 )
 from controller.policy.guards import check_guards, offer_nothing_closed, refuse_identity
 from controller.policy.results import Judgement, read_results
-from controller.records.stamps import CHANGE
+from controller.records.stamps import OWN
 
-_STAMP = ("metadata", "annotations", CHANGE)
+_OWN = frozenset(("metadata", name, key) for name, keys in OWN.items() for key in keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +118,17 @@ def _prepare_for(
     refusal = check_guards(request, agent=agent, governance=registry.governance)
     if refusal is not None:
         return Denied(change, agent.mandate.name, (refusal,))
-    changes = _without_stamp(changed_fields(request.old, request.obj))
+    changes = _without_own(changed_fields(request.old, request.obj))
     document = build_document(request, agent=agent, changes=changes, now=now)
     return Question(change, agent, request, registry.governance, document)
 
 
-def _without_stamp(changes: Changes) -> Changes:
-    """The agent's changes: the stamp is Governor's own, whatever was on the object before."""
-    return replace(changes, fields=tuple(path for path in changes.fields if path != _STAMP))
+def _without_own(changes: Changes) -> Changes:
+    """The agent's changes: what Governor keeps in the metadata is set by `/mutate`, or taken off.
+
+    A dry run, which is not mutated, is judged as if it were.
+    """
+    return replace(changes, fields=tuple(path for path in changes.fields if path not in _OWN))
 
 
 def conclude(question: Question, answer: Evaluation | EngineError) -> Outcome:

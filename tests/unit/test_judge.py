@@ -90,21 +90,39 @@ BROKEN_REGISTRY = a_registry(
 )
 
 
-def test_the_stamp_is_no_change_of_the_agents() -> None:
+def test_what_governor_keeps_in_the_metadata_is_no_change_of_the_agents() -> None:
     """A rule that grants some fields grants no annotation, and yet its writes carry a stamp."""
     old: dict[str, Json] = {
-        "metadata": {"name": "web", "annotations": {"governor.dev/change": "old"}},
+        "metadata": {
+            "name": "web",
+            "annotations": {"governor.dev/change": "old"},
+            "labels": {"governor.dev/agent": "another"},
+        },
         "data": {},
     }
     new: dict[str, Json] = {
-        "metadata": {"name": "web", "annotations": {"governor.dev/change": "new", "a/b": "c"}},
+        "metadata": {
+            "name": "web",
+            "annotations": {
+                "governor.dev/change": "new",
+                "governor.dev/reason": "why",
+                "governor.dev/agent": "an annotation of that name",
+                "a/b": "c",
+            },
+            "labels": {"governor.dev/agent": "migrator", "governor.dev/change": "a label"},
+        },
         "data": {"a": "b"},
     }
     request = replace(a_request(operation=Operation.UPDATE), obj=new, old=old)
     step = prepare(request, registry=a_registry(a_mandate()), change=CHANGE, now=NOW)
     assert isinstance(step, Question)
     changed = cast("dict[str, list[dict[str, str]]]", step.document["changed"])["fields"]
-    assert [field["text"] for field in changed] == ['metadata.annotations["a/b"]', "data.a"]
+    assert [field["text"] for field in changed] == [
+        'metadata.annotations["governor.dev/agent"]',
+        'metadata.annotations["a/b"]',
+        'metadata.labels["governor.dev/change"]',
+        "data.a",
+    ]
 
 
 @pytest.mark.requirement("fail-closed.ungoverned-untouched")
