@@ -94,7 +94,7 @@ def _replacing(
     old, new = objects
     if old is None or before is None:
         return replace(after, surge=0, surge_percent=0)
-    is_replaced = template_of(kind, old) != template_of(kind, new)
+    is_replaced = _differ(template_of(kind, old), template_of(kind, new))
     rolls = is_replaced or is_rolling(old)
     surge, percent = surge_of(reader, kind, new) if rolls else (0, 0)
     return replace(
@@ -103,8 +103,16 @@ def _replacing(
         surge=surge,
         surge_percent=percent,
         # The status speaks of the old spec.
-        is_per_node=after.is_per_node or (kind == PER_NODE and old.get("spec") != new.get("spec")),
+        is_per_node=after.is_per_node
+        or (kind == PER_NODE and _differ(old.get("spec"), new.get("spec"))),
     )
+
+
+def _differ(one: Json, other: Json) -> bool:
+    try:
+        return one != other
+    except RecursionError:  # what is nested too deeply to be compared is taken for changed
+        return True
 
 
 def _larger(one: Amounts, other: Amounts) -> Amounts:

@@ -4,11 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.accounts.views import Version
+from controller.accounts.account import COUNTED
+from controller.accounts.entries import WatchedKind
+from controller.accounts.views import Fleet, Scaling, Version
 from controller.apis.json import Json
+from controller.apis.resources import Amounts
 from controller.records.content import content_digest
 from controller.records.stamps import CHANGE, write_stamp
 from controller.records.versions import number_of, version_of
+from tests.asking import GI, a_container, a_pod, a_workload, an_autoscaler, units
 from tests.builders import CHANGE as A_CHANGE
 from tests.builders import an_object
 
@@ -16,8 +20,11 @@ STAMP_KEY = b"s" * 32
 CONTENT_KEY = b"c" * 32
 
 
-def project(body: dict[str, Json]) -> Version:
-    return version_of(body, stamp_key=STAMP_KEY, content_key=CONTENT_KEY)
+DEPLOYMENTS = WatchedKind("apps", "v1", "deployments")
+
+
+def project(body: dict[str, Json], kind: WatchedKind = DEPLOYMENTS) -> Version:
+    return version_of(body, kind=kind, stamp_key=STAMP_KEY, content_key=CONTENT_KEY)
 
 
 def with_metadata(**changes: Json) -> dict[str, Json]:
@@ -36,7 +43,50 @@ def test_an_object_gives_its_identity_its_version_and_its_digest() -> None:
         name="web",
         digest=content_digest(body, key=CONTENT_KEY),
         value="replicas:2",
+        ask={"pods": 2},
+        fleet=Fleet({"pods": 1}, 2),
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "ask"),
+    [
+        pytest.param("pods", a_pod(), units(1), id="a Pod"),
+        pytest.param("replicationcontrollers", a_workload(replicas=3), units(3), id="a fleet"),
+        pytest.param("configmaps", a_workload(replicas=3), {}, id="what holds nothing"),
+    ],
+)
+def test_a_version_says_what_the_object_asks(
+    kind: str, body: dict[str, Json], ask: Amounts
+) -> None:
+    assert project(body, WatchedKind("", "v1", kind)).ask == ask
+
+
+def test_a_version_says_whose_it_is_and_who_made_it() -> None:
+    references: Json = [{"uid": "the-set", "controller": True}]
+    labels: Json = {"governor.dev/agent": "migrator"}
+    found = project(with_metadata(labels=labels, ownerReferences=references))
+    assert (found.owner, found.controller) == ("migrator", "the-set")
+
+
+def test_a_version_of_an_autoscaler_says_what_it_may_raise() -> None:
+    kind = WatchedKind("autoscaling", "v2", "horizontalpodautoscalers")
+    found = project(an_autoscaler(7), kind)
+    assert found.scaling == Scaling("apps", "deployments", "web", 7)
+    assert (found.ask, found.fleet) == ({}, None)
+
+
+def test_of_an_ask_that_cannot_be_read_the_rest_counts() -> None:
+    pods = WatchedKind("", "v1", "pods")
+    odd = a_pod(a_container("much"), a_container("200m"))
+    assert project(odd, pods).ask == {"cpu": 200, "memory": 2 * GI, "pods": 1}
+    assert project({"metadata": {"uid": "u"}, "spec": 7}, pods).ask == {"pods": 1}
+    assert project(a_workload(replicas="many")).fleet == Fleet(units(1), 1)
+
+
+def test_an_object_whose_kind_is_not_told_asks_for_nothing() -> None:
+    found = version_of(a_pod(), stamp_key=STAMP_KEY, content_key=CONTENT_KEY)
+    assert (found.uid, found.ask) == ("uid-of-web", {})
 
 
 def test_an_authentic_stamp_gives_the_change_and_a_forged_one_gives_none() -> None:
@@ -118,8 +168,8 @@ JSON = st.recursive(
 )
 
 
-@given(metadata=JSON, spec=JSON)
-def test_any_shape_gives_a_version(metadata: Json, spec: Json) -> None:
-    found = project({"metadata": metadata, "spec": spec})
+@given(metadata=JSON, spec=JSON, kind=st.sampled_from(sorted(COUNTED)))
+def test_any_shape_gives_a_version(metadata: Json, spec: Json, kind: WatchedKind) -> None:
+    found = project({"metadata": metadata, "spec": spec}, kind)
     assert not found.is_deleted
     assert found.owner == ""
