@@ -33,6 +33,7 @@ from controller.accounts.reserve import (
     Unopened,
     reserve,
 )
+from controller.apis.resources import NOTHING, Amounts
 from controller.clients.kube.errors import ConflictError, KubeError, UnreachableError
 from webhooks.accounts import Accounts, KnownAccounts, News
 from webhooks.forwarding import Forwards
