@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from controller.accounts.account import Account, Fence
 from controller.accounts.entries import Action, Attempt, Entry, Outcome, WatchedKind
+from controller.accounts.limits import Limits
 from controller.accounts.reserve import Proposal
 from controller.apis.resources import NOTHING, Amounts
 
@@ -76,5 +77,9 @@ def a_proposal(
 ) -> Proposal:
     """To enter the `number`th change, which asks for one Pod more."""
     return Proposal(
-        entry or an_entry(number, after={"pods": 1}), MANDATE_UID, generation, limits, "migrator"
+        entry or an_entry(number, after={"pods": 1}),
+        MANDATE_UID,
+        generation,
+        Limits(quota=limits),
+        "migrator",
     )
