@@ -1,0 +1,391 @@
+"""What is extracted is what Kubernetes charges: its own quota and its own rollouts tell.
+
+Nothing runs here: there is no kubelet. Controllers make the Pods, the quota counts them, and
+the test itself says that they are ready. Nodes are objects that stand for nothing.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from controller.accounts.charges import total
+from controller.apis.json import Json
+from controller.apis.quantities import milli, whole
+from controller.apis.requests import Target
+from controller.apis.resources import Amounts
+from controller.asks.asked import Surroundings, asked_by
+from controller.asks.workloads import ask_of, read_ask
+from native.controlplane import ControlPlane
+from tests.asking import (
+    CONTROLLERS,
+    CRON_JOBS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    JOBS,
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Object,
+    a_container,
+    updating,
+)
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+DEFAULT_MANIFESTS: Final = Path("../shared/corpora/manifests")
+NODES = 2
+LABELS: Json = {"app": "web"}
+STRATEGY: Json = {
+    "type": "RollingUpdate",
+    "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0},
+}
+
+
+def with_image(container: Object) -> Object:
+    return {**container, "image": "registry.invalid/web:1"}
+
+
+def pod_spec(*containers: Object, **more: Json) -> Object:
+    spec: Object = {"containers": [with_image(one) for one in containers or (a_container(),)]}
+    inits = more.pop("initContainers", None)
+    if isinstance(inits, list):
+        spec["initContainers"] = [with_image(one) for one in inits if isinstance(one, dict)]
+    return {**spec, **more}
+
+
+def workload(target: Target, pod: Object, **spec: Json) -> Object:
+    template: Object = {"metadata": {"labels": LABELS}, "spec": pod}
+    selector: Object = {"matchLabels": LABELS}
+    if target == CONTROLLERS:
+        selector = {"app": "web"}
+    if target == JOBS:
+        pod["restartPolicy"] = "Never"
+    inner: Object = {"template": template, **spec}
+    if target != JOBS:
+        inner["selector"] = selector
+    return bare(target, inner)
+
+
+def bare(target: Target, spec: Object) -> Object:
+    api_version = f"{target.group}/{target.version}" if target.group else target.version
+    metadata: Object = {"name": "web", "labels": LABELS}
+    return {"apiVersion": api_version, "kind": target.kind, "metadata": metadata, "spec": spec}
+
+
+LIMITED: Object = {"name": "main", "resources": {"limits": {"cpu": "0.3", "memory": "100M"}}}
+ANYWHERE: Object = {"tolerations": [{"operator": "Exists"}]}
+SIDECAR: Object = a_container("150m", "10Mi", name="sidecar", restartPolicy="Always")
+PREPARING: Object = a_container("2", "1Mi", name="prepare")
+WORKLOADS = [
+    pytest.param(PODS, bare(PODS, pod_spec()), id="a Pod"),
+    pytest.param(
+        PODS,
+        bare(PODS, pod_spec(LIMITED, initContainers=[SIDECAR, PREPARING])),
+        id="a Pod with a sidecar, an init container and limits",
+    ),
+    pytest.param(
+        PODS,
+        bare(PODS, pod_spec(resources={"requests": {"cpu": "1"}, "limits": {"memory": "4Gi"}})),
+        id="a Pod with resources of its own",
+    ),
+    pytest.param(
+        PODS, bare(PODS, pod_spec(a_container("0.0001", "1.5"))), id="a Pod of odd fractions"
+    ),
+    pytest.param(
+        DEPLOYMENTS,
+        workload(DEPLOYMENTS, pod_spec(LIMITED, initContainers=[SIDECAR]), replicas=3),
+        id="a Deployment whose template has only limits",
+    ),
+    pytest.param(
+        REPLICA_SETS,
+        workload(REPLICA_SETS, pod_spec(resources={"limits": {"cpu": "2"}}), replicas=2),
+        id="a ReplicaSet of Pods with resources of their own",
+    ),
+    pytest.param(
+        STATEFUL_SETS,
+        workload(
+            STATEFUL_SETS, pod_spec(), serviceName="web", replicas=3, podManagementPolicy="Parallel"
+        ),
+        id="a StatefulSet",
+    ),
+    pytest.param(
+        CONTROLLERS, workload(CONTROLLERS, pod_spec()), id="a ReplicationController by default"
+    ),
+    pytest.param(
+        JOBS, workload(JOBS, pod_spec(), parallelism=5, completions=2), id="a Job that needs few"
+    ),
+    pytest.param(
+        JOBS, workload(JOBS, pod_spec(), parallelism=3), id="a Job that works a queue off"
+    ),
+    pytest.param(
+        JOBS, workload(JOBS, pod_spec(), parallelism=3, suspend=True), id="a Job, suspended"
+    ),
+    pytest.param(
+        CRON_JOBS,
+        bare(
+            CRON_JOBS,
+            {"schedule": "* * * * *", "suspend": True, "jobTemplate": workload(JOBS, pod_spec())},
+        ),
+        id="a CronJob, suspended",
+    ),
+    pytest.param(DAEMON_SETS, workload(DAEMON_SETS, pod_spec(**ANYWHERE)), id="a DaemonSet"),
+]
+
+
+class Cluster:
+    """One namespace of the control plane, under a quota."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self._plane = plane
+        self._namespace = namespace
+
+    def path(self, target: Target, name: str = "") -> str:
+        """Of one object, or of all of its kind."""
+        group = f"/apis/{target.group}" if target.group else "/api"
+        base = f"{group}/{target.version}/namespaces/{self._namespace}/{target.resource}"
+        return f"{base}/{name}" if name else base
+
+    def create(self, target: Target, obj: Mapping[str, Json]) -> Object:
+        """As it is stored."""
+        created = self._plane.admin.call("POST", self.path(target), obj)
+        assert created.status == 201, created.text
+        return cast("Object", created.json)
+
+    def dry_run(self, obj: Mapping[str, Json]) -> Object | None:
+        """The Pod as the API server would store it; None: it refuses it."""
+        answer = self._plane.admin.call("POST", f"{self.path(PODS)}?dryRun=All", obj)
+        return answer.json if answer.status == 201 else None
+
+    def get(self, target: Target, name: str = "web") -> Object:
+        """As it is stored now."""
+        return cast("Object", self._plane.admin.call("GET", self.path(target, name)).json)
+
+    def replace(self, target: Target, obj: Object) -> Object:
+        """As it is stored then."""
+        replaced = self._plane.admin.call("PUT", self.path(target, "web"), obj)
+        assert replaced.ok, replaced.text
+        return cast("Object", replaced.json)
+
+    def used(self) -> Amounts | None:
+        """What the quota says is held; None before it has counted."""
+        quota = self._plane.admin.call("GET", self.path(QUOTAS, "all")).json
+        used = quota.get("status", {}).get("used")
+        if not used:
+            return None
+        amounts = {"cpu": milli(used["cpu"]), "memory": whole(used["memory"])}
+        return total([amounts | {"pods": whole(used["pods"])}])
+
+    def pods(self) -> dict[str, Any]:
+        """All Pods, as a list with its resource version."""
+        return cast("dict[str, Any]", self._plane.admin.call("GET", self.path(PODS)).json)
+
+    def make_ready(self, pod: str) -> None:
+        """What a kubelet would report."""
+        status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        self._plane.admin.call(
+            "PATCH",
+            f"{self.path(PODS, pod)}/status",
+            {"status": status},
+            content_type="application/merge-patch+json",
+        )
+
+    def events_since(self, version: str) -> Iterator[dict[str, Any]]:
+        """Whatever became of Pods from that resource version on."""
+        query = f"watch=1&resourceVersion={version}&timeoutSeconds=2"
+        lines = self._plane.admin.call("GET", f"{self.path(PODS)}?{query}").text.splitlines()
+        return (json.loads(line) for line in lines)
+
+
+QUOTAS = Target("", "v1", "ResourceQuota", "resourcequotas")
+HARD: Json = {"cpu": "1000", "memory": "1000Gi", "pods": "1000"}
+
+
+@pytest.fixture
+def place(control_plane: ControlPlane, namespace: str) -> Cluster:
+    cluster = Cluster(control_plane, namespace)
+    quota = bare(QUOTAS, {"hard": HARD})
+    metadata: Json = {"name": "all"}
+    cluster.create(QUOTAS, {**quota, "metadata": metadata})
+    eventually(lambda: cluster.used() is not None, "the quota counts")
+    return cluster
+
+
+@pytest.fixture
+def nodes(control_plane: ControlPlane) -> Iterator[int]:
+    """Nodes that nobody runs; Pods of DaemonSets are made for them all the same."""
+    names = [f"asks-{uuid4().hex[:8]}" for _ in range(NODES)]
+    for name in names:
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+        assert control_plane.admin.call("POST", "/api/v1/nodes", node).status == 201
+    yield len(control_plane.admin.call("GET", "/api/v1/nodes").json["items"])
+    for name in names:
+        control_plane.admin.call("DELETE", f"/api/v1/nodes/{name}")
+
+
+@pytest.mark.parametrize(("target", "obj"), WORKLOADS)
+@pytest.mark.usefixtures("nodes")
+def test_at_rest_an_object_asks_what_the_quota_charges(
+    place: Cluster, target: Target, obj: Object
+) -> None:
+    place.create(target, obj)
+    eventually(lambda: is_settled(place, target), "the controller has made the Pods")
+    asked = total([ask_of(target.group, target.resource, place.get(target)).total])
+    assert bool(asked) == ('"suspend": true' not in json.dumps(obj))
+    eventually(lambda: place.used() == asked, f"the quota charges {dict(asked)}")
+    of_pods = total(ask_of("", "pods", pod).total for pod in place.pods()["items"])
+    assert of_pods == asked
+
+
+def is_settled(place: Cluster, target: Target) -> bool:
+    """Whether there are as many Pods as the object asks for."""
+    stored = place.get(target)
+    ask = ask_of(target.group, target.resource, stored)
+    if ask.fleet is not None and ask.fleet.is_per_node:
+        return False
+    return len(place.pods()["items"]) == ask.total.get("pods", 0)
+
+
+def test_a_daemon_set_asks_for_no_less_before_its_controller_has_seen_it(
+    place: Cluster, nodes: int
+) -> None:
+    made = place.create(DAEMON_SETS, workload(DAEMON_SETS, pod_spec(**ANYWHERE)))
+    asked = ask_of("apps", "daemonsets", made, nodes=nodes).total
+    eventually(lambda: is_settled(place, DAEMON_SETS), "the controller has made the Pods")
+    assert ask_of("apps", "daemonsets", place.get(DAEMON_SETS)).total == asked
+
+
+LARGER = a_container("300m", "1Gi")
+SMALLER = a_container("10m", "2Gi")
+
+
+@pytest.mark.parametrize(
+    ("container", "replicas"),
+    [
+        pytest.param(LARGER, 4, id="to larger Pods"),
+        pytest.param(SMALLER, 4, id="to Pods with less of one and more of the other"),
+        pytest.param(LARGER, 7, id="to more and larger Pods"),
+    ],
+)
+def test_no_moment_of_a_rollout_holds_more_than_its_update_asked_for(
+    place: Cluster, container: Object, replicas: int
+) -> None:
+    deployment = workload(DEPLOYMENTS, pod_spec(), replicas=4, strategy=STRATEGY)
+    place.create(DEPLOYMENTS, deployment)
+    eventually(lambda: has_rolled(place, 4), "four Pods are ready")
+    old, begun = place.get(DEPLOYMENTS), place.pods()
+    changed = workload(DEPLOYMENTS, pod_spec(container), replicas=replicas, strategy=STRATEGY)
+    new = place.replace(DEPLOYMENTS, {**old, "spec": changed["spec"]})
+    asked = asked_by(updating(old, new), Surroundings())
+    assert asked.problem is None
+    eventually(lambda: has_rolled(place, replicas), "the rollout is over", within_seconds=60)
+    moments = list(holdings(begun, place.events_since(begun["metadata"]["resourceVersion"])))
+    for resource, most in asked.after.items():
+        assert max(held.get(resource, 0) for held in moments) <= most
+    assert max(held["pods"] for held in moments) == asked.after["pods"]
+    settled = ask_of("apps", "deployments", place.get(DEPLOYMENTS)).total
+    assert moments[-1] == total([settled])
+
+
+def has_rolled(place: Cluster, replicas: int) -> bool:
+    """Whether all Pods are of the template; those that are new are said to be ready."""
+    for pod in place.pods()["items"]:
+        if pod["status"]["phase"] == "Pending":
+            place.make_ready(pod["metadata"]["name"])
+    deployment: dict[str, Any] = place.get(DEPLOYMENTS)
+    status, generation = deployment["status"], deployment["metadata"]["generation"]
+    told = [status.get(key) for key in ("replicas", "updatedReplicas", "availableReplicas")]
+    is_seen = status.get("observedGeneration") == generation
+    return is_seen and told == [replicas] * 3 and len(place.pods()["items"]) == replicas
+
+
+def holdings(begun: dict[str, Any], events: Iterator[dict[str, Any]]) -> Iterator[Amounts]:
+    """What all Pods held after each event."""
+    held = {pod["metadata"]["uid"]: ask_of("", "pods", pod).total for pod in begun["items"]}
+    yield total(held.values())
+    for event in events:
+        uid = event["object"]["metadata"]["uid"]
+        is_gone = event["type"] == "DELETED"
+        held[uid] = {} if is_gone else ask_of("", "pods", event["object"]).total
+        yield total(held.values())
+
+
+@pytest.fixture(scope="module")
+def manifests(repository: Path) -> list[tuple[str, Object]]:
+    """What real projects publish, each with its place."""
+    folder = Path(os.environ.get("GOVERNOR_MANIFESTS", repository / DEFAULT_MANIFESTS))
+    if not folder.exists():
+        pytest.skip(f"the corpus {folder} is not there; GOVERNOR_MANIFESTS names another")
+    return [
+        (f"{path.parent.name}/{path.name}", obj)
+        for path in sorted(folder.glob("*/*.yaml"))
+        for obj in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        if isinstance(obj, dict)
+    ]
+
+
+COUNTED_KINDS = {
+    target.kind: target
+    for target in (
+        PODS, CONTROLLERS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, JOBS, CRON_JOBS,
+    )
+}  # fmt: skip
+
+
+def test_what_projects_publish_is_read_without_a_problem(
+    manifests: list[tuple[str, Object]],
+) -> None:
+    counted = 0
+    for place, obj in manifests:
+        for kind in COUNTED_KINDS.values():
+            read = read_ask(kind.group, kind.resource, obj, nodes=3)
+            if obj.get("kind") == kind.kind:
+                counted += 1
+                assert not read.problems, place
+                assert read.ask.total.get("pods", 0) >= 0, place
+    assert counted > 100
+
+
+def test_a_published_template_asks_what_the_pods_of_it_do(
+    control_plane: ControlPlane, namespace: str, manifests: list[tuple[str, Object]]
+) -> None:
+    cluster, compared = Cluster(control_plane, namespace), 0
+    for place, obj in manifests:
+        template = template_in(obj)
+        if template is None:
+            continue
+        stored = cluster.dry_run(pod_of(template))
+        if stored is None:
+            continue  # what the API server of this version does not accept
+        compared += 1
+        asked = ask_of("apps", "replicasets", {"spec": {"template": template}}).total
+        assert asked == ask_of("", "pods", stored).total, place
+    assert compared >= 75
+
+
+def template_in(obj: Object) -> Object | None:
+    if obj.get("kind") not in COUNTED_KINDS or obj.get("kind") in {"Pod", "CronJob"}:
+        return None
+    spec = obj.get("spec")
+    template = spec.get("template") if isinstance(spec, dict) else None
+    return template if isinstance(template, dict) else None
+
+
+def pod_of(template: Object) -> Object:
+    """A Pod of it, which needs nothing else to be there."""
+    spec = template.get("spec")
+    assert isinstance(spec, dict)
+    needed = {"serviceAccountName", "serviceAccount", "priorityClassName", "runtimeClassName"}
+    alone: Object = {key: value for key, value in spec.items() if key not in needed}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web"},
+        "spec": alone,
+    }
