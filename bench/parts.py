@@ -33,6 +33,8 @@ from controller.apis.governance import Governance
 from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest
 from controller.apis.v1alpha1.conversion import mandate_from_object
+from controller.asks.asked import NOTHING_ASKED
+from controller.asks.ownership import owner_after
 from controller.clients.keys import read_or_make_keys
 from controller.clients.outbox.outbox import Outbox
 from controller.clients.outbox.rows import RowKind
@@ -178,9 +180,11 @@ class Bench:
         watch = _Stopwatch()
         request = read_review(body)
         tally.parse_ns += watch.lap()
-        if not isinstance(identify(request.user, self._registry), Agent):
+        agent = identify(request.user, self._registry)
+        if not isinstance(agent, Agent):
             raise TypeError("this write is no agent's")
-        mutation = plan_mutation(request, change=str(ULID()), key=self._keys.stamp)
+        owner = owner_after(request, agent=agent.mandate.name, asked=NOTHING_ASKED)
+        mutation = plan_mutation(request, change=str(ULID()), key=self._keys.stamp, owner=owner)
         tally.case_ns += watch.lap()
         if mutation.reason is None or mutation.change is None:
             raise TypeError("this write states no reason")

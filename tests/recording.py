@@ -19,12 +19,16 @@ from ulid import ULID
 
 from controller.admission.review import read_review
 from controller.apis.requests import AdmissionRequest
+from controller.asks.asked import Surroundings, asked_by
+from controller.asks.ownership import owner_after
 from controller.clients.certificates import Authority, Files, Validity
 from controller.mutation.stamp import Mutation, plan_mutation, write_mutation_answer
 from native.controlplane import ControlPlane
 
 STAMP_KEY = b"s" * 32
 CONTENT_KEY = b"c" * 32
+OWNER = "recorded"
+"""Whose the objects become; the administrator plays this agent."""
 
 
 @dataclass
@@ -45,7 +49,9 @@ class Recorder:
         """Stamp in `/mutate`, allow in `/validate`."""
         request = read_review(body)
         if path.startswith("/mutate"):
-            mutation = plan_mutation(request, change=str(ULID()), key=STAMP_KEY)
+            asked = asked_by(request, Surroundings())
+            owner = owner_after(request, agent=OWNER, asked=asked)
+            mutation = plan_mutation(request, change=str(ULID()), key=STAMP_KEY, owner=owner)
             self.mutations.append(mutation)
             return write_mutation_answer(request.uid, mutation)
         self.reviews.append(request)

@@ -1,4 +1,4 @@
-"""Stamps one write of an agent, and puts its reason where the committer finds it.
+"""Stamps one write of an agent, labels whose it is, and keeps the reason for the committer.
 
 Never denies: what cannot be stamped is `/validate`'s to refuse. Writes nothing for
 a dry run, and changes nothing of those who are not governed. A reason that repeats a
@@ -13,13 +13,16 @@ from typing import Final, TypeAlias
 from controller.admission.case import leaves_record
 from controller.agents.identify import Agent, identify
 from controller.apis.governance import Governance
-from controller.apis.requests import AdmissionRequest
+from controller.apis.requests import AdmissionRequest, Operation
+from controller.asks.asked import NOTHING_ASKED, asked_by, needs_of
+from controller.asks.ownership import owner_after
 from controller.clients.outbox.outbox import Outbox
 from controller.clients.outbox.rows import RowKind
 from controller.mutation.room import has_room
 from controller.mutation.stamp import Mutation, plan_mutation
 from controller.records.redaction import repeats_confidential
 from controller.records.stamps import REASON, annotation_of, read_stamp
+from webhooks.admission import Gathers
 from webhooks.callers import Callers
 
 WITHHELD: Final = "(withheld by Governor: the reason repeats a confidential value of this object)"
@@ -36,6 +39,7 @@ class Mutator:
     """Answers `/mutate`."""
 
     callers: Callers
+    surroundings: Gathers
     outbox: Outbox
     stamp_key: bytes
     mint_change: Callable[[], str]
@@ -49,13 +53,17 @@ class Mutator:
 
         Raises:
             CallerUnknownError: nobody can say now whether this is an agent.
+            KubeError: nor whether the write makes the object the agent's.
             OutboxError: its reason cannot be kept.
         """
         registry = await self.callers.registry_for(request.user)
-        is_agent = isinstance(identify(request.user, registry), Agent)
-        if not is_agent or not leaves_record(request):
+        agent = identify(request.user, registry)
+        if not isinstance(agent, Agent) or not leaves_record(request):
             return Mutation()
-        mutation = plan_mutation(request, change=self.mint_change(), key=self.stamp_key)
+        owner = await self._owner(request, agent.mandate.name)
+        mutation = plan_mutation(
+            request, change=self.mint_change(), key=self.stamp_key, owner=owner
+        )
         if mutation.change is not None and not has_room(request.obj):
             return Mutation()
         reason = self._reason(request, mutation, registry.governance)
@@ -65,6 +73,15 @@ class Mutator:
                 reason.encode(), kind=RowKind.REASON, key=mutation.change, made_at=self.clock_ms()
             )
         return mutation
+
+    async def _owner(self, request: AdmissionRequest, agent: str) -> str:
+        """Whose the object is after the write: by what `/validate` will look up, too."""
+        is_update = request.operation is Operation.UPDATE and not request.target.subresource
+        if request.dry_run or not is_update:
+            # A create is the agent's whatever it asks, and nothing else can be adopted.
+            return owner_after(request, agent=agent, asked=NOTHING_ASKED)
+        around = await self.surroundings.gather(needs_of(request), namespace=request.namespace)
+        return owner_after(request, agent=agent, asked=asked_by(request, around))
 
     def _reason(
         self, request: AdmissionRequest, mutation: Mutation, governance: Governance

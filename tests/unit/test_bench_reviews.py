@@ -70,7 +70,8 @@ def test_an_update_replaces_what_an_earlier_change_wrote() -> None:
 
 
 def test_what_is_mutated_is_stamped_and_states_a_reason() -> None:
-    mutation = plan_mutation(a_request(BY_NAME["mutated"]), change=CHANGE, key=KEYS.stamp)
+    request = a_request(BY_NAME["mutated"])
+    mutation = plan_mutation(request, change=CHANGE, key=KEYS.stamp, owner="migrator")
     assert mutation.change == CHANGE
     assert mutation.reason is not None
 

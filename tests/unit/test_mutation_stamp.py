@@ -20,14 +20,16 @@ SCALED = an_object(spec={"replicas": 3})
 WHY = {REASON: "the queue is full"}
 
 
-def planned(request: AdmissionRequest, change: str = CHANGE_ID) -> Mutation:
-    return plan_mutation(request, change=change, key=STAMP_KEY)
+def planned(request: AdmissionRequest, change: str = CHANGE_ID, owner: str = "") -> Mutation:
+    return plan_mutation(request, change=change, key=STAMP_KEY, owner=owner)
 
 
-def mutated(request: AdmissionRequest, change: str = CHANGE_ID) -> dict[str, Json]:
-    """The object after the patch."""
+def mutated(
+    request: AdmissionRequest, change: str = CHANGE_ID, *, owner: str = ""
+) -> dict[str, Json]:
+    """The object after the patch; unless a test says so, it is nobody's."""
     assert request.obj is not None
-    return apply_patch(request.obj, planned(request, change).patch)
+    return apply_patch(request.obj, planned(request, change, owner).patch)
 
 
 def update(old: dict[str, Json], new: dict[str, Json], subresource: str = "") -> AdmissionRequest:

@@ -7,6 +7,7 @@ import pytest
 from controller.accounts.entries import Action, WatchedKind
 from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation, Target
+from controller.asks.ownership import AGENT
 from controller.records.stamps import (
     CHANGE,
     REASON,
@@ -33,6 +34,10 @@ def update(
 ) -> AdmissionRequest:
     target = replace(DEPLOYMENTS, subresource=subresource)
     return a_request(Operation.UPDATE, target=target, old=old, obj=new, dry_run=dry_run)
+
+
+def labelled(labels: dict[str, Json]) -> dict[str, Json]:
+    return with_metadata(OBJECT, labels=labels)
 
 
 def traced(request: AdmissionRequest) -> Traced:
@@ -120,6 +125,10 @@ def test_a_stamp_is_on_the_objects_own_metadata_or_nowhere(obj: dict[str, Json] 
         pytest.param(update(OBJECT, with_metadata(OBJECT, labels={"a": "b"})), id="a label"),
         pytest.param(update(OBJECT, with_metadata(OBJECT, finalizers=["a/b"])), id="a finalizer"),
         pytest.param(update(OBJECT, annotated(OBJECT, a="b")), id="another annotation"),
+        pytest.param(
+            update(OBJECT, annotated(OBJECT, **{AGENT: "a"})), id="an annotation named as a label"
+        ),
+        pytest.param(update(OBJECT, labelled({CHANGE: "a"})), id="a label named as the stamp"),
         pytest.param(update({**OBJECT, "x": 1}, {**OBJECT, "x": True}), id="a number as true"),
         pytest.param(
             update({**OBJECT, "status": {"a": 1}}, {**OBJECT, "status": {"a": 2}}), id="a status"
@@ -153,6 +162,14 @@ NO_CHANGES = [
     ),
     pytest.param(
         update({**OBJECT, "status": {"a": 1}}, OBJECT), id="a bare PUT that leaves the status out"
+    ),
+    pytest.param(update(OBJECT, labelled({AGENT: "a"})), id="an owner that was planted"),
+    pytest.param(
+        update(labelled({AGENT: "a", "b": "c"}), labelled({"b": "c"})),
+        id="an owner that was taken off",
+    ),
+    pytest.param(
+        update(labelled({AGENT: "a"}), labelled({AGENT: "b"})), id="an owner that was renamed"
     ),
 ]
 
