@@ -19,8 +19,9 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import cast
 
 import uvicorn
@@ -56,10 +57,12 @@ class _Farewell:
 class WebhookServer(uvicorn.Server):
     """A uvicorn server that leaves the process's signals alone, and no request unanswered."""
 
-    def __init__(self, config: uvicorn.Config, app: _Farewell, *, linger_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: _Farewell, *, linger: Callable[[], Awaitable[None]]
+    ) -> None:
         super().__init__(config)
         self._app = app
-        self._linger = linger_seconds
+        self._linger = linger
 
     @property
     def is_draining(self) -> bool:
@@ -79,7 +82,7 @@ class WebhookServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop as the module says (called by uvicorn)."""
         self.drain()
-        await asyncio.sleep(self._linger)
+        await self._linger()
         handshakes = [
             asyncio.create_task(self._let_in(accepted))
             for listening in sockets or ()
@@ -148,7 +151,11 @@ def _queued(listening: socket.socket) -> Generator[socket.socket]:
 
 
 def build_server(
-    app: ASGIApp, tls: ssl.SSLContext, *, linger_seconds: float = LINGER_SECONDS
+    app: ASGIApp,
+    tls: ssl.SSLContext,
+    *,
+    linger_seconds: float = LINGER_SECONDS,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> WebhookServer:
     """A server for `app`; serve it on a socket from `listen`, end it with `drain`.
 
@@ -158,6 +165,7 @@ def build_server(
         app: what answers.
         tls: what is shown.
         linger_seconds: for how long new connections are taken once it is to end.
+        sleep: waits for that.
     """
     tls.minimum_version = ssl.TLSVersion.TLSv1_3
     farewell = _Farewell(app)
@@ -175,7 +183,7 @@ def build_server(
         timeout_graceful_shutdown=DRAIN_SECONDS,
         ssl_context_factory=lambda _config, _default: tls,
     )
-    return WebhookServer(config, farewell, linger_seconds=linger_seconds)
+    return WebhookServer(config, farewell, linger=partial(sleep, linger_seconds))
 
 
 def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
