@@ -39,15 +39,18 @@ from reconcilers.leader import Leadership
 from reconcilers.patience import until_answered
 from reconcilers.registration import RegistrationLoop, RegistrationSettings
 from webhooks.admission import Admission
-from webhooks.app import WebhookApp
+from webhooks.app import Readiness, WebhookApp
 from webhooks.callers import Callers
 from webhooks.credentials import ExpectedCaller
 from webhooks.mutation import Mutator
 from webhooks.reservations import Reservations
-from webhooks.server import WebhookServer, build_server, listen
+from webhooks.server import WebhookServer, build_server, listen, share
 
 OWN_USERNAMES = frozenset({"system:serviceaccount:governor-system:governor"})
 """Governor's own identities in a cluster: never governed, and neither is who it runs as."""
+
+_LOOKS = 400
+_LOOK_SECONDS = 0.05
 
 _log = structlog.get_logger("governor.manager")
 
@@ -67,6 +70,7 @@ async def run_webhook(settings: WebhookSettings) -> None:
         peering = Peering(client, settings, certificates, name=_mint(), clock_ms=_clock_ms)
         reservations = Reservations(AccountStore(client), accounts, forwards=peering.forwarding)
         callers = Callers(registry)
+        missing = _readiness(registry, accounts, priority, engine=engine)
         app = WebhookApp(
             admission=Admission(
                 callers=callers,
@@ -84,17 +88,12 @@ async def run_webhook(settings: WebhookSettings) -> None:
                 mint_change=_mint,
                 clock_ms=_clock_ms,
             ),
-            readiness=lambda: (
-                *registry.missing(),
-                *accounts.missing(),
-                *priority.missing(),
-                *_engine_missing(engine),
-                *_server_missing(server),
-            ),
+            readiness=lambda: (*missing(), *_server_missing(server)),
             expected=_expected_caller(settings),
         )
         server = build_server(app, _tls(certificates), linger_seconds=settings.linger_seconds)
-        listening = listen(settings.host, settings.port, reuse_port=settings.reuse_port)
+        take_port = share if settings.reuse_port else listen
+        listening = take_port(settings.host, settings.port)
         _log.info(
             "listening",
             host=settings.host,
@@ -106,6 +105,8 @@ async def run_webhook(settings: WebhookSettings) -> None:
             work = (*feeds, peering.run(reservations, accounts))
             background = [tasks.create_task(each) for each in work]
             _stop_on_signals(lambda: _stop(server, peering, tasks))
+            if settings.reuse_port:
+                await _until_ready(missing, server)
             await server.serve([listening])
             await peering.stop()
             for task in background:
@@ -164,8 +165,24 @@ def _expected_caller(settings: WebhookSettings) -> ExpectedCaller:
     return expected
 
 
-def _engine_missing(engine: RunningEngine) -> tuple[str, ...]:
-    return () if engine.is_ready else ("engine: is not running",)
+def _readiness(
+    registry: RegistryFeed, accounts: AccountFeed, priority: PriorityFeed, *, engine: RunningEngine
+) -> Readiness:
+    return lambda: (
+        *registry.missing(),
+        *accounts.missing(),
+        *priority.missing(),
+        *(() if engine.is_ready else ("engine: is not running",)),
+    )
+
+
+async def _until_ready(missing: Readiness, server: WebhookServer) -> None:
+    """Leave the port to those who can answer; but not for long, for there may be nobody else."""
+    for _ in range(_LOOKS):
+        if not missing() or server.is_draining:
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
+    _log.warning("not ready, and serving all the same", missing=missing())
 
 
 def _server_missing(server: WebhookServer) -> tuple[str, ...]:

@@ -150,6 +150,7 @@ def governed_cluster(
     *,
     api_server: Sequence[str] = (),
     request_timeout: int = 60,
+    webhooks: int = 1,
 ) -> Generator[Cluster]:
     """Boot a control plane and Governor, wait until it is ready, and take all down at the end.
 
@@ -158,6 +159,7 @@ def governed_cluster(
         binaries: of the control plane.
         api_server: further flags of the API server.
         request_timeout: what Governor is told of it, seconds.
+        webhooks: how many webhook processes share the port.
     """
     options = Options(
         components=binaries.components(),
@@ -171,6 +173,7 @@ def governed_cluster(
             directory,
             token=plane.webhook_token,
             request_timeout=request_timeout,
+            webhooks=webhooks,
         ) as governor:
             cluster = Cluster(plane, governor)
             cluster.wait_ready()

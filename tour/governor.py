@@ -1,4 +1,4 @@
-"""Governor's two processes, started as a user starts them, against one cluster.
+"""Governor's processes, started as a user starts them, against one cluster.
 
 For the tour, the tests and the benchmarks: they meet the product through its
 command line only.
@@ -6,9 +6,10 @@ command line only.
 
 import os
 import random
+import signal
 import ssl
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPSConnection
@@ -35,6 +36,8 @@ class Site:
     """The file of the token that the API server shows to webhooks."""
     request_timeout: int = 60
     """The API server's `--request-timeout`, seconds."""
+    webhooks: int = 1
+    """How many webhook processes share the port."""
 
     @classmethod
     def draw(
@@ -45,10 +48,11 @@ class Site:
         policies: Path = POLICIES,
         token: Path | None = None,
         request_timeout: int = 60,
+        webhooks: int = 1,
     ) -> "Site":
         """A site with a free port."""
         (port,) = draw(1, randomness=random.Random())  # noqa: S311 -- a port, not a secret
-        return cls(kubeconfig, directory, port, policies, token, request_timeout)
+        return cls(kubeconfig, directory, port, policies, token, request_timeout, webhooks)
 
     @property
     def url(self) -> str:
@@ -70,14 +74,25 @@ class Site:
         """The Git repository of what became of it."""
         return self.directory / "ledger.git"
 
-    def start_webhook(self) -> GuardedProcess:
-        """Start `governor webhook`; it may not answer yet."""
+    def start_webhook(self, number: int = 0) -> GuardedProcess:
+        """Start `governor webhook`, the `number`th of those that share the port.
+
+        It may not answer yet.
+        """
         token = () if self.token is None else ("--api-server-token-file", self.token)
-        return self._start("webhook", "--port", str(self.port), "--policies", self.policies, *token)
+        return self._start(
+            "webhook",
+            "webhook" if self.webhooks == 1 else f"webhook-{number}",
+            *("--port", str(self.port)),
+            *("--policies", self.policies),
+            *(("--reuse-port",) if self.webhooks > 1 else ()),
+            *token,
+        )
 
     def start_reconcile(self) -> GuardedProcess:
         """Start `governor reconcile`; nothing may be registered yet."""
         return self._start(
+            "reconcile",
             "reconcile",
             *("--webhook-url", self.url),
             *("--ledger", self.ledger),
@@ -97,7 +112,7 @@ class Site:
         except (OSError, HTTPException) as error:
             return 0, str(error)
 
-    def _start(self, name: str, *arguments: str | Path) -> GuardedProcess:
+    def _start(self, command: str, name: str, *arguments: str | Path) -> GuardedProcess:
         common = (
             *("--kubeconfig", self.kubeconfig),
             *("--certificates", self.certificates),
@@ -105,7 +120,7 @@ class Site:
         )
         return GuardedProcess.start(
             f"governor {name}",
-            (COMMAND, name, *common, *arguments),
+            (COMMAND, command, *common, *arguments),
             log=self.directory / f"{name}.log",
             # Nothing else of the user's may change what Governor does.
             environment={key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ},
@@ -117,8 +132,17 @@ class Running:
     """A Governor that runs. What is started anew takes the place of what ended."""
 
     site: Site
-    webhook: GuardedProcess
+    webhooks: list[GuardedProcess]
     reconcile: GuardedProcess
+
+    @property
+    def webhook(self) -> GuardedProcess:
+        """The first of the webhook processes, or the only one."""
+        return self.webhooks[0]
+
+    @webhook.setter
+    def webhook(self, process: GuardedProcess) -> None:
+        self.webhooks[0] = process
 
     def kill_reconcile(self) -> None:
         """SIGKILL it; returns when it is gone."""
@@ -128,18 +152,22 @@ class Running:
         """Start one where the last one was."""
         self.reconcile = self.site.start_reconcile()
 
-    def kill_webhook(self) -> None:
+    def kill_webhook(self, number: int = 0) -> None:
         """SIGKILL it; returns when it is gone."""
-        self.webhook.stop(grace_seconds=0)
+        self.webhooks[number].stop(grace_seconds=0)
 
-    def restart_webhook(self) -> None:
+    def stop_webhook(self, number: int = 0) -> int:
+        """SIGTERM it, and wait for its exit status."""
+        self.webhooks[number].send(signal.SIGTERM)
+        return self.webhooks[number].wait(15)
+
+    def restart_webhook(self, number: int = 0) -> None:
         """Start one where the last one was."""
-        self.webhook = self.site.start_webhook()
+        self.webhooks[number] = self.site.start_webhook(number)
 
     def stop(self) -> None:
-        """End both."""
-        for process in (self.webhook, self.reconcile):
-            process.stop(grace_seconds=5)
+        """End all of them."""
+        _stop([*self.webhooks, self.reconcile], grace_seconds=5)
 
 
 @contextmanager
@@ -149,16 +177,34 @@ def start_governor(
     *,
     token: Path | None = None,
     request_timeout: int = 60,
+    webhooks: int = 1,
 ) -> Generator[Running, None, None]:
-    """Run both; they are taken down at the end, however the block ends."""
-    site = Site.draw(kubeconfig, directory, token=token, request_timeout=request_timeout)
-    webhook = site.start_webhook()
+    """Run both; they are taken down at the end, however the block ends.
+
+    Args:
+        kubeconfig: of the cluster.
+        directory: for whatever they write.
+        token: the file of the token that the API server shows to webhooks.
+        request_timeout: the API server's, seconds.
+        webhooks: how many webhook processes share the port.
+    """
+    site = Site.draw(
+        kubeconfig, directory, token=token, request_timeout=request_timeout, webhooks=webhooks
+    )
+    started: list[GuardedProcess] = []
     try:
-        running = Running(site, webhook, site.start_reconcile())
+        for number in range(webhooks):
+            started.append(site.start_webhook(number))
+        running = Running(site, started, site.start_reconcile())
     except BaseException:
-        webhook.stop(grace_seconds=0)
+        _stop(started, grace_seconds=0)
         raise
     try:
         yield running
     finally:
         running.stop()
+
+
+def _stop(processes: Sequence[GuardedProcess], *, grace_seconds: float) -> None:
+    for process in processes:
+        process.stop(grace_seconds=grace_seconds)

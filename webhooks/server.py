@@ -55,7 +55,11 @@ class _Farewell:
 
 
 class WebhookServer(uvicorn.Server):
-    """A uvicorn server that leaves the process's signals alone, and no request unanswered."""
+    """A uvicorn server that leaves the process's signals alone, and no request unanswered.
+
+    Attributes:
+        serving: set once connections are taken.
+    """
 
     def __init__(
         self, config: uvicorn.Config, app: _Farewell, *, linger: Callable[[], Awaitable[None]]
@@ -63,6 +67,7 @@ class WebhookServer(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._linger = linger
+        self.serving = asyncio.Event()
 
     @property
     def is_draining(self) -> bool:
@@ -78,6 +83,11 @@ class WebhookServer(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave them to the manager."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections (called by uvicorn)."""
+        await super().startup(sockets)
+        self.serving.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop as the module says (called by uvicorn)."""
@@ -157,7 +167,7 @@ def build_server(
     linger_seconds: float = LINGER_SECONDS,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> WebhookServer:
-    """A server for `app`; serve it on a socket from `listen`, end it with `drain`.
+    """A server for `app`; serve it on a socket from `listen` or `share`, end it with `drain`.
 
     Raises the context's lowest TLS version to 1.3.
 
@@ -181,21 +191,35 @@ def build_server(
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        backlog=2048,
         ssl_context_factory=lambda _config, _default: tls,
     )
     return WebhookServer(config, farewell, linger=partial(sleep, linger_seconds))
 
 
-def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """A listening TCP socket; port 0 takes a free one.
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 takes a free one."""
+    return _without_delay(socket.create_server((host, port), backlog=2048))
 
-    Args:
-        host: the address.
-        port: the port.
-        reuse_port: other processes of the same user may listen there, too, and the kernel
-            spreads connections over them.
+
+def share(host: str, port: int) -> socket.socket:
+    """A TCP socket on a port that other processes of the same user may have, too.
+
+    The kernel spreads connections over all that listen. This one listens once it is served:
+    until then nobody is sent here.
     """
-    listening = socket.create_server((host, port), backlog=2048, reuse_port=reuse_port)
+    sharing = socket.socket()
+    try:
+        sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sharing.bind((host, port))
+    except BaseException:
+        sharing.close()
+        raise
+    return _without_delay(sharing)
+
+
+def _without_delay(listening: socket.socket) -> socket.socket:
     # Connections inherit it. Without it the second packet of an answer waits for the asker's
     # delayed acknowledgement (40 ms); asyncio sets it only on sockets of an explicit protocol.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

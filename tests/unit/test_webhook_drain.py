@@ -14,7 +14,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from controller.clients.certificates import Authority, Validity
-from webhooks.server import WebhookServer, build_server, listen
+from webhooks.server import WebhookServer, build_server, share
 
 SECONDS = 20.0
 REQUEST = b"POST /validate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}"
@@ -91,9 +91,10 @@ async def running(
     if is_open:
         app.gate.set()
     server = build_server(app, trust.server, linger_seconds=linger_seconds, sleep=linger)
-    sock = listen("127.0.0.1", port, reuse_port=True)
+    sock = share("127.0.0.1", port)
     bound: int = sock.getsockname()[1]
     found = Running(app, server, asyncio.create_task(server.serve([sock])), bound)
+    await asyncio.wait_for(server.serving.wait(), SECONDS)
     try:
         yield found
     finally:
