@@ -2,9 +2,10 @@
 
 `python -m bench.kill --kills N --writes N`: what `make kill` runs. The webhook, the
 reconciler (settler and committer in one process) and etcd are killed in turn, each
-while writes are in flight, and started again. Afterwards what the ledger says is held
-against an independent watch and the audit log. The last line is the figure; status 0
-only if every promise held.
+while writes are in flight, and started again. The agent has a quota of Pods that refuses
+some of its writes, and a budget. Afterwards what the ledger says is held against an
+independent watch and the audit log, and what the Account says against a recount. The
+last line is the figure; status 0 only if every promise held.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -25,13 +26,16 @@ from shutil import which
 import orjson
 import uvloop
 
-from bench.kill_load import CONFIG_MAPS, DEPLOYMENTS, Load, Tally
+from bench.kill_load import CONFIG_MAPS, DEPLOYMENTS, PODS, Load, Tally
+from bench.kill_usage import Usage, changes_recorded, changes_seen, most_pods, recount
 from bench.kill_verdict import Verdict, judge
 from bench.kill_witness import Witness, audited_writes, until
 from bench.ledger import records_of, waiting_in
+from controller.accounts.account import Account
 from controller.clients.kube.accounts import AccountStore
 from controller.clients.kube.client import KubeClient
 from controller.clients.kube.config import Kubeconfig, connect
+from controller.clients.kube.resources import Resource
 from native import build
 from native.components import Component, Options
 from native.controlplane import ControlPlane
@@ -44,6 +48,13 @@ REQUEST_TIMEOUT = 15
 WRITERS = 8
 SETTLED_SECONDS = 180.0
 CUT = 3
+QUOTA = 24
+"""Of Pods: it refuses some."""
+BUDGET = "100000"
+"""Of changes: it is far away."""
+REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", namespaced=True)
+WITNESSED = (CONFIG_MAPS, DEPLOYMENTS, PODS)
+COUNTED_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 
 
@@ -75,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="governor-kill-")))
         plane, governor = _set_up(stack, directory)
         began = time.monotonic()
-        verdict, tally = uvloop.run(
+        verdict, usage, tally = uvloop.run(
             _run(plane, governor, Plan(arguments.kills, arguments.writes, arguments.seed))
         )
         seconds = time.monotonic() - began
@@ -87,11 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for problem in tally.problems[:10]:
         print(f"PROBLEM {problem}")
     print(
-        f"kills {arguments.kills}, writes {tally.done} ({tally.repeated} sent again, problems "
-        f"{len(tally.problems)}) in {seconds:.0f} s, seed {arguments.seed}: {verdict}"
+        f"kills {arguments.kills}, writes {tally.done} ({tally.refused} refused by the quota, "
+        f"{tally.repeated} sent again, problems {len(tally.problems)}) in {seconds:.0f} s, seed "
+        f"{arguments.seed}: {verdict}; {usage}"
     )
-    is_well = verdict.holds and whole.returncode == 0 and is_cut_found and not tally.problems
-    return 0 if is_well and verdict.persisted else 1
+    is_kept = verdict.holds and usage.holds and verdict.persisted and tally.refused
+    is_well = whole.returncode == 0 and is_cut_found and not tally.problems
+    return 0 if is_kept and is_well else 1
 
 
 def _set_up(stack: ExitStack, directory: Path) -> tuple[ControlPlane, Running]:
@@ -126,38 +139,46 @@ def _prepared() -> list[dict[str, object]]:
     account = {"kind": "ServiceAccount", "namespace": NAMESPACE, "name": AGENT}
     rule = {
         "apiGroups": ["", "apps"],
-        "resources": ["configmaps", "deployments", "deployments/scale"],
+        "resources": ["configmaps", "deployments", "deployments/scale", "pods"],
         "verbs": ["*"],
         "namespaces": [NAMESPACE],
     }
+    rate = {"name": "rate", "resource": "changes", "limit": BUDGET, "windowSeconds": 86_400}
+    limits = {"quota": {"pods": str(QUOTA)}, "budgets": [rate]}
     return [
         *account_with_all_rights(NAMESPACE, AGENT),
         {
             "apiVersion": "governor.dev/v1alpha1",
             "kind": "Mandate",
             "metadata": {"name": AGENT},
-            "spec": {"subjects": [account], "rules": [rule]},
+            "spec": {"subjects": [account], "rules": [rule], **limits},
         },
     ]
 
 
-async def _run(plane: ControlPlane, governor: Running, plan: Plan) -> tuple[Verdict, Tally]:
+async def _run(plane: ControlPlane, governor: Running, plan: Plan) -> tuple[Verdict, Usage, Tally]:
     agent = plane.kubeconfig_for_service_account(NAMESPACE, AGENT)
     async with (
         connect(Kubeconfig(plane.admin_kubeconfig)) as admin,
         connect(Kubeconfig(agent)) as writer,
     ):
         witness = Witness(admin, NAMESPACE)
-        watching = [
-            asyncio.create_task(witness.watch(resource)) for resource in (CONFIG_MAPS, DEPLOYMENTS)
-        ]
+        watching = [asyncio.create_task(witness.watch(resource)) for resource in WITNESSED]
         await until(lambda: len(witness.positions) == len(watching))
-        load = Load(writer, NAMESPACE, writes=plan.writes, writers=WRITERS, seed=plan.seed)
+        load = Load(
+            writer,
+            NAMESPACE,
+            account=AGENT,
+            writes=plan.writes,
+            writers=WRITERS,
+            seed=plan.seed,
+        )
         await load.prepare()
         working = asyncio.create_task(load.run())
         await _kill_in_turn(_victims(plane, governor), load, plan, working=working)
         await working
         await _wait_until_settled(admin, governor)
+        account, counted = await _wait_until_counted(admin)
         page = await admin.list_page(CONFIG_MAPS, namespace=NAMESPACE)
         await witness.wait_until(int(page.resource_version))
         for task in watching:
@@ -166,7 +187,42 @@ async def _run(plane: ControlPlane, governor: Running, plan: Plan) -> tuple[Verd
             task.cancel()
     username = f"system:serviceaccount:{NAMESPACE}:{AGENT}"
     audited = audited_writes(plane.audit_log, username)
-    return judge(witness.events, audited, records_of(governor.site.ledger)), load.tally
+    records = records_of(governor.site.ledger)
+    verdict = judge(witness.events, audited, records)
+    usage = Usage(
+        held=account.settled,
+        counted=counted,
+        spent=sum(window.spent for window in account.windows.values()),
+        seen=changes_seen(witness.events, verdict.persisted, verdict.deleted),
+        recorded=changes_recorded(records),
+        most=most_pods(witness.events),
+        limit=QUOTA,
+    )
+    return verdict, usage, load.tally
+
+
+async def _wait_until_counted(admin: KubeClient) -> tuple[Account, Mapping[str, int]]:
+    """The Account and a recount of what is there, when they agree, or after some time.
+
+    Controllers may still be making and removing Pods when the agent has finished.
+    """
+    deadline = time.monotonic() + COUNTED_SECONDS
+    store = AccountStore(admin)
+    while True:
+        listed = {
+            resource: (await admin.list_page(resource, namespace=NAMESPACE)).items
+            for resource in (DEPLOYMENTS, REPLICA_SETS, PODS)
+        }
+        counted = recount(
+            AGENT,
+            deployments=listed[DEPLOYMENTS],
+            replica_sets=listed[REPLICA_SETS],
+            pods=listed[PODS],
+        )
+        account = (await store.read(AGENT)).account
+        if dict(account.settled) == counted or time.monotonic() > deadline:
+            return account, counted
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _kill_in_turn(

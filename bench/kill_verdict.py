@@ -79,6 +79,7 @@ def judge(events: Sequence[Seen], audited: Iterable[Audited], records: Sequence[
         deleted=len(deleted),
         records=len(records),
         unrecorded=len(stored - supported)
+        + sum(1 for one in confirmed if one.lacks_stamp)
         + len(deleted - said_deleted)
         + _scales(confirmed, records),
         late=_late(confirmed, by_write),
@@ -89,14 +90,17 @@ def judge(events: Sequence[Seen], audited: Iterable[Audited], records: Sequence[
 
 
 def _stored(events: Sequence[Seen]) -> tuple[set[tuple[str, str]], set[str]]:
-    """The writes whose stamp came with a version; and the uids that ended."""
+    """The writes whose stamp came with a version; and the uids that ended.
+
+    Pods that a controller made have no stamp, and end without the agent.
+    """
     stamps: dict[str, str] = {}
     stored: set[tuple[str, str]] = set()
     for seen in events:
         if seen.change and stamps.get(seen.uid) != seen.change and not seen.is_deleted:
             stored.add((seen.uid, seen.change))
         stamps[seen.uid] = seen.change
-    return stored, {seen.uid for seen in events if seen.is_deleted}
+    return stored, {seen.uid for seen in events if seen.is_deleted and seen.change}
 
 
 def _scales(confirmed: Iterable[Audited], records: Iterable[Record]) -> int:

@@ -29,6 +29,7 @@ class BlindError(Exception):
 class Seen:
     """One event of the watch."""
 
+    plural: str
     uid: str
     version: int
     change: str
@@ -87,6 +88,7 @@ class Witness:
         if event["type"] != "BOOKMARK":
             self.events.append(
                 Seen(
+                    resource.plural,
                     metadata["uid"],
                     version,
                     stamp_of(metadata),
@@ -119,6 +121,11 @@ class Audited:
     change: str
     completed: str
     """RFC 3339."""
+
+    @property
+    def lacks_stamp(self) -> bool:
+        """Whether what it stored should carry a stamp, and does not."""
+        return not self.change and not self.subresource and self.verb != "delete"
 
 
 def audited_writes(log: Path, username: str) -> Iterator[Audited]:
