@@ -50,8 +50,13 @@ SETTLED_SECONDS = 180.0
 CUT = 3
 QUOTA = 24
 """Of Pods: it refuses some."""
-BUDGET = "100000"
-"""Of changes: it is far away."""
+BUDGET = {
+    "name": "rate",
+    "resource": "changes",
+    "limit": "100000",
+    "windowSeconds": 31_536_000,
+}
+"""Far away; and its window, of a year, is not to end."""
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", namespaced=True)
 WITNESSED = (CONFIG_MAPS, DEPLOYMENTS, PODS)
 COUNTED_SECONDS = 60.0
@@ -143,8 +148,7 @@ def _prepared() -> list[dict[str, object]]:
         "verbs": ["*"],
         "namespaces": [NAMESPACE],
     }
-    rate = {"name": "rate", "resource": "changes", "limit": BUDGET, "windowSeconds": 86_400}
-    limits = {"quota": {"pods": str(QUOTA)}, "budgets": [rate]}
+    limits = {"quota": {"pods": str(QUOTA)}, "budgets": [BUDGET]}
     return [
         *account_with_all_rights(NAMESPACE, AGENT),
         {

@@ -53,9 +53,6 @@ _SETTLED_SECONDS = 120.0
 _POLL_SECONDS = 0.1
 _MORE_WRITES = 40
 _MORE_TIMES = 5
-_DAY_SECONDS = 86_400
-_ROOM_SECONDS = 180
-"""A race must not meet the end of its window, which is that of the day: what was spent ends."""
 
 
 @dataclass(slots=True)
@@ -70,7 +67,6 @@ class Season:
     async def race(self, contest: Contest, number: int) -> Race:
         """Run one race to its end, its objects' deletion included."""
         agent = agent_of(contest, number)
-        await _within_a_day()
         await self._until(agent, partial(_can_begin, contest), "can hold its limit")
         answers = await self._create(contest, agent, range(WRITES))
         await self._settle(agent)
@@ -175,12 +171,6 @@ async def _until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
         if time.monotonic() > deadline:
             raise StageError(f"not within {_SETTLED_SECONDS:.0f} s: {what}")
         await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _within_a_day() -> None:
-    left = _DAY_SECONDS - time.time() % _DAY_SECONDS
-    if left < _ROOM_SECONDS:
-        await asyncio.sleep(left + 1)
 
 
 async def _run(stage: Stage, rounds: int, *, seed: int) -> tuple[list[Race], list[Quad]]:

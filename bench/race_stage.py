@@ -26,7 +26,8 @@ PACED = "paced"
 """The agent whose single writes are timed: its limits are held, and far away."""
 PERSON = "person"
 """Who writes the same, and is no agent."""
-_DAY_SECONDS = 86_400
+_WINDOW_SECONDS = 31_536_000
+"""A year: no race is to meet the end of its window."""
 _READY_SECONDS = 120.0
 _LOOKS = 40
 """So many answers in a row: each comes from whichever process the kernel picks."""
@@ -132,7 +133,7 @@ def _paced() -> dict[str, object]:
 
 
 def _budget(limit: str) -> dict[str, object]:
-    return {"name": "rate", "resource": "changes", "limit": limit, "windowSeconds": _DAY_SECONDS}
+    return {"name": "rate", "resource": "changes", "limit": limit, "windowSeconds": _WINDOW_SECONDS}
 
 
 def _mandate_of(agent: str, plural: str, limits: dict[str, object]) -> dict[str, object]:
