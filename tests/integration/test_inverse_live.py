@@ -1,5 +1,6 @@
 """Stated inverses, run as kubectl commands against a real API server."""
 
+import json
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pytest
 from controller.accounts.entries import Action, Outcome, WatchedKind
 from controller.apis.governance import Governance
 from controller.apis.json import Json
+from controller.asks.ownership import owner_of
 from controller.changes.fields import SERVER_SET_METADATA
 from controller.records.body import write_body
 from controller.records.differences import without_bookkeeping
@@ -22,7 +24,7 @@ from native.api import Answer
 from native.controlplane import ControlPlane
 from native.kubectl import Completed
 from tests.recorded import a_judged, an_entry
-from tests.recording import CONTENT_KEY, Recorder, recording
+from tests.recording import CONTENT_KEY, OWNER, Recorder, recording
 from tests.waiting import eventually
 from tests.written_kinds import (
     CASES,
@@ -83,7 +85,7 @@ class Scene:
 
 
 def content_of(obj: dict[str, Any]) -> dict[str, Json]:
-    """Without status, server-set metadata and Governor's annotations."""
+    """Without status, server-set metadata and Governor's own."""
     found = without_bookkeeping(cast("dict[str, Json]", obj)) or {}
     metadata = found["metadata"]
     assert isinstance(metadata, dict)
@@ -194,6 +196,46 @@ def test_an_update_is_undone(
     scene.undo().require_ok()
 
     assert scene.content(path) == before
+
+
+PAUSED = Case("apps/v1", "deployments", {"spec": {**DEPLOYMENT.body["spec"], "paused": True}})
+
+
+@pytest.mark.requirement("undo.inverse")
+@pytest.mark.parametrize(
+    ("labels", "edit", "owner"),
+    [
+        pytest.param({}, {"metadata": {"labels": {"a": "b"}}}, "", id="the first label"),
+        pytest.param({"a": "b"}, {"metadata": {"labels": None}}, "", id="all labels"),
+        pytest.param({}, {"spec": {"replicas": 5}}, OWNER, id="a raise, which adopts it"),
+        pytest.param(
+            {}, {"metadata": {"labels": {"a": "b"}}, "spec": {"replicas": 5}}, OWNER, id="both"
+        ),
+        pytest.param(
+            {"a": "b"}, {"metadata": {"labels": None}, "spec": {"replicas": 5}}, OWNER, id="each"
+        ),
+    ],
+)
+def test_an_update_of_what_somebody_else_made_is_undone_and_keeps_its_owner(
+    scene: Scene, labels: dict[str, str], edit: Edit, owner: str
+) -> None:
+    made = {
+        "apiVersion": PAUSED.group_version,
+        "kind": "Deployment",
+        "metadata": {"name": "web", "labels": labels},
+        **PAUSED.body,
+    }
+    create = ("create", "-n", scene.namespace, "-f", "-", "--as=alice", "--as-group=system:masters")
+    scene.plane.kubectl(*create, stdin=json.dumps(made)).require_ok()
+    path = f"{PAUSED.path(scene.namespace)}/web"
+    before = scene.content(path)
+    changed = scene.call("PATCH", path, edit, content_type=MERGE).json
+    assert (owner_of(changed), scene.content(path) != before) == (owner, True)
+
+    scene.undo().require_ok()
+
+    assert scene.content(path) == before
+    assert owner_of(scene.call("GET", path).json) == owner
 
 
 @pytest.mark.requirement("undo.inverse")

@@ -1,4 +1,4 @@
-"""What `/mutate` leaves on objects of a real API server: the stamp, and nothing else."""
+"""What `/mutate` leaves on objects of a real API server: stamp and owner, and nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from controller.accounts.entries import Action
+from controller.asks.ownership import AGENT
 from controller.records.stamps import CHANGE, REASON, Traced, read_stamp, trace_of
 from native.controlplane import ControlPlane
-from tests.recording import STAMP_KEY, Recorder, recording
+from tests.recording import OWNER, STAMP_KEY, Recorder, recording
 from tests.written_kinds import APPLY, MERGE
 
 pytestmark = pytest.mark.integration
@@ -112,3 +113,72 @@ def test_a_dry_run_is_answered_without_a_stamp(
 
     assert answer.status == 201, answer.text
     assert CHANGE not in answer.json["metadata"]["annotations"]
+
+
+def labels_of(body: dict[str, Any]) -> dict[str, Any]:
+    """The labels of an object."""
+    found: dict[str, Any] = body["metadata"].get("labels", {})
+    return found
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({}, id="that does not know the label"),
+        pytest.param({AGENT: OWNER}, id="that spells it as it is"),
+        pytest.param({AGENT: "another-agent", "app": "web"}, id="that spells another owner"),
+    ],
+)
+def test_a_repeated_apply_leaves_the_owner_and_writes_nothing(
+    control_plane: ControlPlane, collection: str, labels: dict[str, str]
+) -> None:
+    body = {**MANIFEST, "metadata": {"name": "settings", "labels": labels}}
+    path = f"{collection}/settings?fieldManager=gitops&force=true"
+    answers = [control_plane.admin.call("PATCH", path, body, content_type=APPLY) for _ in range(3)]
+
+    assert all(answer.ok for answer in answers), answers[-1].text
+    assert len({answer.json["metadata"]["resourceVersion"] for answer in answers}) == 1
+    assert labels_of(answers[-1].json) == {**labels, AGENT: OWNER}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param(None, id="with all labels"),
+        pytest.param({AGENT: None}, id="by name"),
+        pytest.param({AGENT: "another-agent"}, id="for another"),
+        pytest.param({AGENT: ""}, id="for nobody"),
+    ],
+)
+def test_the_owner_cannot_be_taken_off(
+    control_plane: ControlPlane, recorder: Recorder, collection: str, labels: dict[str, str] | None
+) -> None:
+    first = apply(control_plane, collection)
+    path = f"{collection}/settings"
+
+    alone = control_plane.admin.call(
+        "PATCH", path, {"metadata": {"labels": labels}}, content_type=MERGE
+    ).json
+    left = trace_of(recorder.reviews[-1], key=STAMP_KEY)
+    changed = control_plane.admin.call(
+        "PATCH", path, {"metadata": {"labels": labels}, "data": {"c": "3"}}, content_type=MERGE
+    ).json
+
+    assert [labels_of(one) for one in (first, alone, changed)] == [{AGENT: OWNER}] * 3
+    assert isinstance(left, Traced)
+    # Of what was asked for by a name the API server notes who did, so it may be a write.
+    assert left.action in {Action.NOTHING, Action.VALUE}
+    assert changed["data"]["c"] == "3"
+
+
+def test_a_put_that_leaves_the_label_out_writes_nothing(
+    control_plane: ControlPlane, collection: str
+) -> None:
+    body = {**MANIFEST, "metadata": {"name": "settings"}}
+    made = control_plane.admin.call("POST", f"{collection}?fieldManager=gitops", body).json
+
+    put = control_plane.admin.call("PUT", f"{collection}/settings?fieldManager=gitops", body)
+
+    assert put.ok, put.text
+    assert put.json["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert labels_of(put.json) == {AGENT: OWNER}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from controller.apis.json import Json
+from controller.asks.ownership import AGENT
 from controller.records.differences import differences, value_at, without_bookkeeping
 from tests.builders import an_object
 from tests.recorded import annotated, stamped, with_metadata
@@ -172,8 +173,68 @@ def test_more_changes_than_are_listed_are_none() -> None:
     assert differences({}, many) is None
 
 
-def test_governors_own_annotations_and_ownership_are_no_content() -> None:
+@pytest.mark.requirement("undo.inverse")
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(None, {AGENT: "a"}, [], id="an adoption alone"),
+        pytest.param({AGENT: "b"}, {AGENT: "a"}, [], id="an adoption from another agent"),
+        pytest.param(
+            {AGENT: "a"},
+            {AGENT: "a", "app": "x"},
+            [{"path": "metadata.labels.app", "after": "x"}],
+            id="the first label of its own",
+        ),
+        pytest.param(
+            {AGENT: "a", "app": "x"},
+            {AGENT: "a"},
+            [{"path": "metadata.labels.app", "before": "x"}],
+            id="the last label of its own",
+        ),
+        pytest.param(
+            None,
+            {AGENT: "a", "app": "x"},
+            [{"path": "metadata.labels.app", "after": "x"}],
+            id="the first label, with an adoption",
+        ),
+        pytest.param(
+            {"app": "x"},
+            {AGENT: "a"},
+            [{"path": "metadata.labels.app", "before": "x"}],
+            id="the last label, with an adoption",
+        ),
+        pytest.param(
+            None,
+            {"app": "x"},
+            [{"path": "metadata.labels.app", "after": "x"}],
+            id="the first label of what is nobody's, which an agent may adopt",
+        ),
+        pytest.param(
+            {"app": "x"},
+            None,
+            [{"path": "metadata.labels", "before": {"app": "x"}}],
+            id="all labels of what is nobody's",
+        ),
+    ],
+)
+def test_labels_come_and_go_one_by_one_where_the_map_stays(
+    old: dict[str, Json] | None, new: dict[str, Json] | None, expected: Json
+) -> None:
+    """A patch could not put a label back into a map that is not there, or take away ours."""
+    before, after = (
+        an_object() if labels is None else with_metadata(an_object(), labels=labels)
+        for labels in (old, new)
+    )
+
+    assert changes(before, after) == expected
+
+
+def test_governors_own_and_field_ownership_are_no_content() -> None:
     owned = with_metadata(an_object(), managedFields=[{"manager": "m"}])
+    theirs = with_metadata(an_object(), labels={"app": "x"})
+
+    assert without_bookkeeping(with_metadata(owned, labels={AGENT: "a"})) == an_object()
+    assert without_bookkeeping(with_metadata(owned, labels={AGENT: "a", "app": "x"})) == theirs
 
     assert without_bookkeeping(stamped(owned)) == an_object()
     assert without_bookkeeping(stamped(annotated(owned, a="b"))) == annotated(an_object(), a="b")
