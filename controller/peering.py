@@ -63,6 +63,7 @@ class Peering:
         self._clock_ms = clock_ms
         self._feed = PeerFeed(client, replica=name, address=address)
         self._server: PeerServer | None = None
+        _log.info("peering", name=self._feed.own, address=address)
         self.forwarding = Forwarding(self._feed.own, self._feed.peers, self._to_connect)
 
     async def run(self, entering: Enters, accounts: AccountFeed) -> NoReturn:

@@ -193,8 +193,7 @@ def start_governor(
     )
     started: list[GuardedProcess] = []
     try:
-        for number in range(webhooks):
-            started.append(site.start_webhook(number))
+        started.extend(site.start_webhook(number) for number in range(webhooks))
         running = Running(site, started, site.start_reconcile())
     except BaseException:
         _stop(started, grace_seconds=0)

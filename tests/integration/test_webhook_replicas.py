@@ -1,0 +1,216 @@
+"""Three webhook processes on one port of a real cluster: they come, go and die, and no write fails.
+
+The agent's writes are HTTP requests like any client's, sent once: what is counted is what
+the API server answered.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+
+from controller.feeds.peers import ADDRESS, LABEL
+from controller.registration.priority import NAMESPACE
+from native.api import Answer
+from native.components import Binaries
+from tests.governed import Cluster, TestAgent, governed_cluster, new_agent
+from tests.waiting import eventually
+from tests.writers import Hand, Scene, a_configmap, a_deployment, set_scene
+from webhooks.preference import preferred_writer
+
+pytestmark = pytest.mark.integration
+
+PROCESSES = 3
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+CHANGES = 40
+"""Of one agent's budget, in one test."""
+
+
+@pytest.fixture(scope="module")
+def trio(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of these tests' own."""
+    directory = tmp_path_factory.mktemp("trio")
+    with governed_cluster(directory, binaries, webhooks=PROCESSES) as cluster:
+        wait_complete(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def agent(trio: Cluster) -> TestAgent:
+    """An agent of that cluster."""
+    return new_agent(trio)
+
+
+def announced(cluster: Cluster) -> dict[str, str]:
+    """The processes that told of themselves, and where they are reached."""
+    answer = cluster.plane.admin.call("GET", f"{LEASES}?labelSelector={LABEL}%3Dwebhook")
+    metadata = [item["metadata"] for item in answer.json["items"]]
+    return {one["name"]: one["annotations"][ADDRESS] for one in metadata}
+
+
+def names(cluster: Cluster) -> list[str]:
+    """By which name each process is announced, in the order of their numbers."""
+    logs = [webhook.log.read_text(encoding="utf-8") for webhook in cluster.governor.webhooks]
+    known = announced(cluster)
+    # One log goes on where the process is started anew: the last name in it counts.
+    return [max(known, key=log.rfind, default="") for log in logs]
+
+
+def wait_complete(cluster: Cluster) -> None:
+    """Wait until every process is ready and known to the others, and nobody else is."""
+
+    def is_complete() -> bool:
+        return len({*names(cluster)}) == len(announced(cluster)) == PROCESSES
+
+    eventually(is_complete, "every process is known", within_seconds=90)
+
+
+@dataclass
+class Asking:
+    """Several clients of one agent that write all the time."""
+
+    hand: Hand
+    clients: int = 6
+    answers: list[Answer] = field(default_factory=list[Answer])
+    faults: list[Exception] = field(default_factory=list[Exception])
+    numbers: Iterator[int] = field(default_factory=count)
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+    def body(self, number: int) -> dict[str, Any]:
+        """What the `number`th write creates."""
+        return a_configmap(f"written-{number}", number=str(number))
+
+    @contextmanager
+    def running(self) -> Generator[None]:
+        """Ask for as long as the block lasts."""
+        threads = [threading.Thread(target=self._ask) for _ in range(self.clients)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.is_over.set()
+            for thread in threads:
+                thread.join(60)
+        if self.faults:
+            raise self.faults[0]
+
+    def _ask(self) -> None:
+        while not self.is_over.is_set():
+            try:
+                self.answers.append(self.hand.create(self.body(next(self.numbers))))
+            except Exception as fault:  # noqa: BLE001 -- raised by the test, not by its thread
+                self.faults.append(fault)
+                return
+
+    def wait_for(self, more: int) -> None:
+        """Wait until so many more are answered."""
+        enough = len(self.answers) + more
+        eventually(lambda: len(self.answers) >= enough or self.faults, f"{more} more answers")
+
+    @property
+    def statuses(self) -> Counter[int]:
+        """How the writes came out, and what is told where they did not."""
+        return Counter(answer.status for answer in self.answers)
+
+    @property
+    def refused(self) -> list[str]:
+        """What the API server told of those that failed."""
+        return [answer.text for answer in self.answers if not answer.ok]
+
+
+def test_each_process_takes_its_share_and_proposals_are_forwarded(
+    trio: Cluster, agent: TestAgent
+) -> None:
+    scene = set_scene(trio, agent)
+    before = [webhook.log.read_text(encoding="utf-8") for webhook in trio.governor.webhooks]
+    asking = Asking(scene.ours)
+    with asking.running():
+        asking.wait_for(200)
+
+    assert asking.statuses.keys() == {201}, asking.refused[:3]
+    logs = [webhook.log.read_text(encoding="utf-8") for webhook in trio.governor.webhooks]
+    said = [log[len(earlier) :] for log, earlier in zip(logs, before, strict=True)]
+    assert all('"reviewed"' in one for one in said), "each was asked"
+    assert not any('"not forwarded"' in one for one in said)
+
+
+@pytest.mark.requirement("record-before-effect.lossless")
+def test_processes_are_restarted_in_turn_and_no_write_fails(
+    trio: Cluster, agent: TestAgent
+) -> None:
+    scene = set_scene(trio, agent)
+    asking = Asking(scene.ours)
+    with asking.running():
+        for number in range(PROCESSES):
+            asking.wait_for(30)
+            assert trio.governor.stop_webhook(number) == 0
+            asking.wait_for(30)
+            trio.governor.restart_webhook(number)
+            wait_complete(trio)
+        asking.wait_for(30)
+
+    assert asking.statuses.keys() == {201}, asking.refused[:3]
+    assert len(scene.records("written-0")) == 1
+
+
+@pytest.mark.requirement("never-oversold.protocol")
+def test_when_the_preferred_writer_is_killed_writes_go_on_and_the_budget_holds(
+    trio: Cluster, agent: TestAgent
+) -> None:
+    budget = {"name": "rate", "resource": "changes", "limit": str(CHANGES), "windowSeconds": 86400}
+    scene = set_scene(trio, agent, budgets=[budget])
+    spent_before = len(scene.all_of_agent())
+    killed = kill_preferred_writer_while_asking(scene)
+    wait_complete(trio)
+    assert spent_before < CHANGES
+    granted = killed.statuses[201]
+    exhausted = [text for text in killed.refused if "budget-exceeded" in text]
+    assert exhausted, killed.refused[-3:]
+    stored = objects_of(scene)
+    assert stored <= CHANGES
+    assert granted <= stored
+
+
+def kill_preferred_writer_while_asking(scene: Scene) -> Asking:
+    """Until the budget is used up."""
+    cluster = scene.cluster
+    known = names(cluster)
+    number = known.index(str(preferred_writer(scene.agent.name, known)))
+    asking = Asking(scene.ours)
+    with asking.running():
+        asking.wait_for(5)
+        cluster.governor.kill_webhook(number)
+        killed_at = time.monotonic()
+        asking.wait_for(5)
+        assert time.monotonic() - killed_at < 10
+        eventually(lambda: "budget-exceeded" in "".join(asking.refused), "the budget is used up")
+    cluster.governor.restart_webhook(number)
+    return asking
+
+
+def objects_of(scene: Scene) -> int:
+    """How many objects the agent has created."""
+    listed = scene.theirs.api.call("GET", scene.ours.path("ConfigMap"))
+    return sum(item["metadata"]["name"].startswith("written-") for item in listed.json["items"])
+
+
+def test_a_killed_process_leaves_a_lease_that_nobody_forwards_to_for_long(
+    trio: Cluster, agent: TestAgent
+) -> None:
+    scene = set_scene(trio, agent)
+    trio.governor.kill_webhook(0)
+    dead = names(trio)[0]
+    asking = Asking(scene.ours)
+    with asking.running():
+        asking.wait_for(20)
+    trio.governor.restart_webhook(0)
+    eventually(lambda: names(trio)[0] != dead, "another took its place", within_seconds=60)
+    eventually(lambda: dead not in announced(trio), "it is buried", within_seconds=120)
+    assert scene.ours.create(a_deployment("after")).ok
