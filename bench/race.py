@@ -85,7 +85,7 @@ class Season:
             name=agent,
             contest=contest,
             writes=writes,
-            processes=len(self.stage.webhooks),
+            processes=len(self.stage.governor.webhooks),
             answers=answers,
             objects=objects,
             account=_used(contest, account),
@@ -116,7 +116,7 @@ class Season:
 
     def _is_somebody_idle(self, agent: str) -> bool:
         decided = ledgered(self.records, agent).decided
-        is_everybody_there = len(decided) == len(self.stage.webhooks)
+        is_everybody_there = len(decided) == len(self.stage.governor.webhooks)
         return not is_everybody_there or min(decided.values()) < LEAST_DECIDED
 
     async def _left(self, contest: Contest, agent: str) -> int:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 
 import yaml
@@ -18,8 +17,7 @@ from bench.race_verdict import CHANGES, LIMIT, PODS, Contest
 from native import build
 from native.components import Component, Options
 from native.controlplane import ControlPlane
-from native.processes import GuardedProcess
-from tour.governor import Site
+from tour.governor import Running, Site, start_governor
 from tour.prepared import account_with_all_rights, install_kinds
 
 PACED = "paced"
@@ -29,8 +27,7 @@ PERSON = "person"
 _WINDOW_SECONDS = 31_536_000
 """A year: no race is to meet the end of its window."""
 _READY_SECONDS = 120.0
-_LOOKS = 40
-"""So many answers in a row: each comes from whichever process the kernel picks."""
+_LISTENING_STATE = "0A"
 
 
 class StageError(Exception):
@@ -42,8 +39,12 @@ class Stage:
     """What runs."""
 
     plane: ControlPlane
-    site: Site
-    webhooks: tuple[GuardedProcess, ...]
+    governor: Running
+
+    @property
+    def site(self) -> Site:
+        """Where Governor runs."""
+        return self.governor.site
 
     def token(self, agent: str) -> str:
         """A new token of an agent, whose ServiceAccount and namespace have its name."""
@@ -94,23 +95,23 @@ def set_stage(directory: Path, *, processes: int, rounds: int) -> Generator[Stag
         )
         install_kinds(plane)
         _apply(plane, *_prepared(rounds))
-        site = Site.draw(plane.admin_kubeconfig, directory, token=plane.webhook_token)
-        webhooks = tuple(_started(stack, site.start_webhook()) for _ in range(processes))
-        _started(stack, site.start_reconcile())
+        governor = stack.enter_context(
+            start_governor(
+                plane.admin_kubeconfig,
+                directory,
+                token=plane.webhook_token,
+                webhooks=processes,
+            )
+        )
         _apply(plane, *(_mandate(contest, n) for contest in _CONTESTS for n in range(rounds)))
         _apply(plane, _paced())
         ready = ("wait", "--for=condition=Ready", "mandate", "--all", "--timeout=120s")
         plane.kubectl(*ready, timeout_seconds=130).require_ok()
-        _wait_until_ready(site, webhooks)
-        yield Stage(plane, site, webhooks)
+        _wait_until_all_listen(governor)
+        yield Stage(plane, governor)
 
 
 _CONTESTS = (CHANGES, PODS)
-
-
-def _started(stack: ExitStack, process: GuardedProcess) -> GuardedProcess:
-    stack.callback(process.stop, grace_seconds=5)
-    return process
 
 
 def _prepared(rounds: int) -> list[dict[str, object]]:
@@ -152,14 +153,21 @@ def _apply(plane: ControlPlane, *objects: dict[str, object]) -> None:
     plane.kubectl("apply", "-f", "-", stdin=text, timeout_seconds=300).require_ok()
 
 
-def _wait_until_ready(site: Site, webhooks: tuple[GuardedProcess, ...]) -> None:
+def _wait_until_all_listen(governor: Running) -> None:
+    """A webhook shares the port from when it is ready on."""
     deadline = time.monotonic() + _READY_SECONDS
-    good = 0
-    while good < _LOOKS:
-        status, body = site.get("/readyz")
-        good = good + 1 if status == HTTPStatus.OK else 0
-        for process in webhooks:
+    while (listening := _listeners(governor.site.port)) < len(governor.webhooks):
+        for process in governor.webhooks:
             process.require_running()
         if time.monotonic() > deadline:
-            raise StageError(f"not every webhook is ready after {_READY_SECONDS:.0f} s: {body}")
-        time.sleep(0 if good else 0.05)
+            seconds = f"{_READY_SECONDS:.0f} s"
+            raise StageError(
+                f"{listening} of {len(governor.webhooks)} webhooks listen in {seconds}"
+            )
+        time.sleep(0.05)
+
+
+def _listeners(port: int) -> int:
+    """How many sockets listen on a port of this machine (Linux)."""
+    table = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return sum(1 for row in table if row[1].endswith(f":{port:04X}") and row[3] == _LISTENING_STATE)
