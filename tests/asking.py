@@ -86,6 +86,18 @@ def a_scale(replicas: Json = None) -> Object:
     return {"metadata": metadata("web"), "spec": spec}
 
 
+def with_metadata(obj: Object, **changes: Json) -> Object:
+    """The same object with some of its metadata otherwise."""
+    found = obj["metadata"]
+    assert isinstance(found, dict)
+    return {**obj, "metadata": {**found, **changes}}
+
+
+def made_by(uid: str) -> Json:
+    """`ownerReferences` of what the controller of that object made."""
+    return [{"kind": "ReplicaSet", "name": "web", "uid": uid, "controller": True}]
+
+
 def metadata(name: str, *, owner: str = "") -> Object:
     """Of an object that belongs to that agent."""
     labels: Object = {AGENT: owner} if owner else {}
@@ -113,6 +125,14 @@ def updating(
 ) -> AdmissionRequest:
     """An update of it, or of its subresource."""
     return a_request(Operation.UPDATE, target=replace(target, subresource=under), old=old, obj=new)
+
+
+def deleting(
+    old: Object, target: Target = DEPLOYMENTS, *, options: Object | None = None
+) -> AdmissionRequest:
+    """A delete of it."""
+    request = a_request(Operation.DELETE, target=target, old=old)
+    return replace(request, options=options)
 
 
 def scaling(old: Json, new: Json, target: Target = DEPLOYMENTS) -> AdmissionRequest:

@@ -1,7 +1,8 @@
 """What one write asks for, before and after it, and what must be looked up to say so.
 
-Total: what cannot be read is the answer's `problem`, never an exception. It grants nothing
-and knows no quota; where it cannot tell, it says the larger number.
+Total: what cannot be read is the answer's `problem`, never an exception; so is a write that
+would hide what is held. It grants nothing and knows no quota; where it cannot tell, it says
+the larger number.
 """
 
 from collections.abc import Mapping
@@ -10,11 +11,13 @@ from typing import Final
 
 from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation
+from controller.apis.resources import NOTHING
 from controller.asks.changes import asks_of_change
+from controller.asks.letting_go import leaves_its_controller, left_behind
 from controller.asks.ownership import owner_of
 from controller.asks.scaling import asks_of_autoscaler, asks_of_scale, scaled_by, target_of
 from controller.asks.values import Asked, AskProblem, Needs, ObjectReference, Surroundings
-from controller.asks.workloads import AUTOSCALER, PER_NODE, SCALABLE, Kind
+from controller.asks.workloads import AUTOSCALER, DEPLOYMENT, JOBS, PER_NODE, SCALABLE, Kind
 
 __all__ = [
     "NOTHING_ASKED",
@@ -43,8 +46,8 @@ _COUNTED_STATUS: Final[Mapping[Kind, tuple[str, ...]]] = {
         "initContainerStatuses",
     ),
     PER_NODE: ("observedGeneration", "desiredNumberScheduled", "updatedNumberScheduled"),
-    ("apps", "deployments"): ("observedGeneration", "replicas", "updatedReplicas"),
-    ("batch", "jobs"): ("succeeded", "conditions"),
+    DEPLOYMENT: ("observedGeneration", "replicas", "updatedReplicas"),
+    JOBS: ("succeeded", "conditions"),
 }
 """By what of its status an object is counted: kubelets and controllers report it."""
 
@@ -79,13 +82,15 @@ def _asked_by(request: AdmissionRequest, surroundings: Surroundings) -> Asked:
         return asks_of_scale(request, surroundings)
     if subresource not in _WHOLE:
         return NOTHING_ASKED
-    forged = _forged(request, kind) if subresource == "status" else None
-    if forged is not None:
-        return Asked(owner=owner_of(request.old), problem=forged)
+    problem = _forged(request, kind) or left_behind(request, kind)
+    if problem is not None:
+        return Asked(owner=owner_of(request.old), problem=problem)
     obj = _as_stored(request) if request.operation in _LASTING else None
     if kind == AUTOSCALER:
         return asks_of_autoscaler(request.old, obj, surroundings.scaled)
-    return asks_of_change(kind, request.old, obj, surroundings)
+    asked = asks_of_change(kind, request.old, obj, surroundings)
+    # What its controller lets go of is replaced: it comes on top of what is held already.
+    return replace(asked, before=NOTHING) if leaves_its_controller(request) else asked
 
 
 def _bounded(asked: Asked) -> Asked:
@@ -112,6 +117,8 @@ def _as_stored(request: AdmissionRequest) -> Mapping[str, Json]:
 
 def _forged(request: AdmissionRequest, kind: Kind) -> AskProblem | None:
     """A status by which the object would count otherwise, and that no controller reported."""
+    if request.target.subresource != "status":
+        return None
     old, new = _status(request.old), _status(request.obj)
     for key in _COUNTED_STATUS.get(kind, ()):
         if old.get(key) != new.get(key):

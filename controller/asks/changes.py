@@ -17,7 +17,9 @@ from controller.asks.reading import Reader
 from controller.asks.scaling import most_of
 from controller.asks.values import Asked, Surroundings
 from controller.asks.workloads import (
+    CRON_JOBS,
     DEPLOYMENT,
+    JOBS,
     PER_NODE,
     SCALABLE,
     Ask,
@@ -31,12 +33,12 @@ from controller.asks.workloads import (
 _NOTHING: Final = Ask()
 _COUNT_FIELDS: Final[Mapping[Kind, str]] = {
     ("", "pods"): "spec.containers",
-    ("batch", "jobs"): "spec.parallelism",
-    ("batch", "cronjobs"): "spec.jobTemplate.spec.parallelism",
+    JOBS: "spec.parallelism",
+    CRON_JOBS: "spec.jobTemplate.spec.parallelism",
     PER_NODE: "spec.template.spec.containers",
 }
 _TEMPLATE_FIELDS: Final[Mapping[Kind, str]] = {
-    ("batch", "cronjobs"): "spec.jobTemplate.spec.template.spec.containers"
+    CRON_JOBS: "spec.jobTemplate.spec.template.spec.containers"
 }
 _SURGE_FIELDS: Final[Mapping[Kind, str]] = {
     DEPLOYMENT: "spec.strategy.rollingUpdate.maxSurge",

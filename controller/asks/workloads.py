@@ -58,7 +58,11 @@ SCALABLE: Final = frozenset(_SCALABLE_KINDS.values())
 AUTOSCALER: Final = ("autoscaling", "horizontalpodautoscalers")
 DEPLOYMENT: Final = ("apps", "deployments")
 PER_NODE: Final = ("apps", "daemonsets")
-_CRON_JOB: Final = ("batch", "cronjobs")
+CONTROLLERS: Final = ("", "replicationcontrollers")
+JOBS: Final = ("batch", "jobs")
+CRON_JOBS: Final = ("batch", "cronjobs")
+MAKERS: Final = SCALABLE | {PER_NODE, JOBS, CRON_JOBS}
+"""What makes Pods."""
 _STRATEGIES: Final[Mapping[Kind, tuple[str, str, Json]]] = {
     DEPLOYMENT: ("strategy", "Recreate", "25%"),
     PER_NODE: ("updateStrategy", "OnDelete", 0),
@@ -165,14 +169,14 @@ def _autoscaler(reader: Reader, obj: _Object, _nodes: int) -> Ask:
 
 _KINDS: Final[Mapping[Kind, Callable[[Reader, _Object, int], Ask]]] = {
     ("", "pods"): _pod,
-    ("", "replicationcontrollers"): _replicated,
+    CONTROLLERS: _replicated,
     PER_NODE: _daemon_set,
     DEPLOYMENT: _deployment,
     ("apps", "replicasets"): _replicated,
     ("apps", "statefulsets"): _replicated,
     AUTOSCALER: _autoscaler,
-    _CRON_JOB: _cron_job,
-    ("batch", "jobs"): _job,
+    CRON_JOBS: _cron_job,
+    JOBS: _job,
 }
 
 
@@ -205,7 +209,7 @@ def surge_of(reader: Reader, kind: Kind, obj: _Object) -> tuple[int, int]:
 def template_of(kind: Kind, obj: _Object) -> Json:
     """Of the Pods that an object makes: whenever it changes, they are replaced."""
     spec = obj.get("spec")
-    if kind == _CRON_JOB:
+    if kind == CRON_JOBS:
         job = spec.get("jobTemplate") if isinstance(spec, dict) else None
         spec = job.get("spec") if isinstance(job, dict) else None
     return spec.get("template") if isinstance(spec, dict) else None
