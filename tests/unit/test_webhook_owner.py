@@ -1,0 +1,103 @@
+"""Whose objects `/mutate` says they are: an agent's own, and what the agent makes ask more."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.apis.json import Json
+from controller.apis.requests import AdmissionRequest, Operation, Target
+from controller.asks.asked import Surroundings
+from controller.asks.ownership import owner_of
+from controller.clients.kube.errors import UnreachableError
+from tests.admissions import AGENT_NAME, Desk, a_desk, owned
+from tests.builders import DEPLOYMENTS, a_person, a_request, an_object
+from tests.jsonpatches import apply_patch
+from tests.recorded import annotated
+
+
+async def mutated(desk: Desk, request: AdmissionRequest) -> dict[str, Json]:
+    """The object after the patch."""
+    assert request.obj is not None
+    mutation = await desk.mutator.mutate(request)
+    return apply_patch(request.obj, mutation.patch)
+
+
+async def test_what_an_agent_creates_is_its_own(tmp_path: Path) -> None:
+    desk = await a_desk(tmp_path)
+    theirs = owned(an_object(), "another-agent")
+    assert owner_of(await mutated(desk, a_request())) == AGENT_NAME
+    assert owner_of(await mutated(desk, a_request(obj=theirs))) == AGENT_NAME
+    assert desk.surroundings.asked == []
+
+
+@pytest.mark.parametrize(
+    ("replicas", "owner"),
+    [
+        pytest.param(3, AGENT_NAME, id="raised, it becomes the agent's"),
+        pytest.param(2, "another-agent", id="changed otherwise, it stays"),
+        pytest.param(1, "another-agent", id="lowered, it stays"),
+    ],
+)
+async def test_what_the_agent_updates_is_its_own_if_it_asks_more(
+    tmp_path: Path, replicas: int, owner: str
+) -> None:
+    old, new = (deployment(replicas=number) for number in (2, replicas))
+    request = a_request(Operation.UPDATE, obj=annotated(new, note="x"), old=old)
+    assert owner_of(await mutated(await a_desk(tmp_path), request)) == owner
+
+
+async def test_whether_it_asks_more_depends_on_what_is_around_it(tmp_path: Path) -> None:
+    """An autoscaler may have taken it further already than the agent does now."""
+    desk = await a_desk(tmp_path)
+    desk.surroundings.answer = Surroundings(autoscalers=(an_autoscaler(most=9),))
+    request = a_request(Operation.UPDATE, obj=deployment(replicas=3), old=deployment(replicas=2))
+    assert owner_of(await mutated(desk, request)) == "another-agent"
+    assert [needs.autoscalers for needs in desk.surroundings.asked] == [True]
+
+
+async def test_while_nobody_can_tell_whether_it_asks_more_nothing_is_answered(
+    tmp_path: Path,
+) -> None:
+    desk = await a_desk(tmp_path)
+    desk.surroundings.answer = UnreachableError("no route")
+    request = a_request(Operation.UPDATE, obj=deployment(replicas=3), old=deployment(replicas=2))
+    with pytest.raises(UnreachableError):
+        await desk.mutator.mutate(request)
+
+
+@pytest.mark.requirement("dry-run-clean.no-trace")
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(a_request(Operation.UPDATE, dry_run=True), id="a dry run"),
+        pytest.param(
+            a_request(Operation.UPDATE, target=replace(DEPLOYMENTS, subresource="status")),
+            id="a status",
+        ),
+        pytest.param(a_request(Operation.DELETE), id="a delete"),
+        pytest.param(a_request(Operation.UPDATE, user=a_person()), id="a person's update"),
+    ],
+)
+async def test_nothing_is_looked_up_for_what_adopts_nothing(
+    tmp_path: Path, request_: AdmissionRequest
+) -> None:
+    desk = await a_desk(tmp_path)
+    desk.surroundings.answer = UnreachableError("no route")
+    await desk.mutator.mutate(request_)
+    assert desk.surroundings.asked == []
+
+
+def deployment(*, replicas: int) -> dict[str, Json]:
+    """Another agent's."""
+    container: Json = {"name": "web", "resources": {"requests": {"cpu": "1"}}}
+    template: Json = {"spec": {"containers": [container]}}
+    spec: dict[str, Json] = {"replicas": replicas, "template": template}
+    return owned(an_object(spec=spec), "another-agent")
+
+
+def an_autoscaler(*, most: int) -> dict[str, Json]:
+    """Of the Deployment."""
+    target: Json = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    autoscalers = Target("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+    return an_object(autoscalers, spec={"scaleTargetRef": target, "maxReplicas": most})
