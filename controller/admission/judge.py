@@ -6,7 +6,7 @@ command line and replay are one judge. Nothing here waits, stores or logs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
@@ -24,9 +24,11 @@ from controller.apis.governance import Governance
 from controller.apis.json import Json
 from controller.apis.mandates import Enforcement, Mandate
 from controller.apis.requests import AdmissionRequest
+from controller.apis.resources import NOTHING, Amounts
+from controller.asks.asked import NOTHING_ASKED, Asked, AskProblem
 from controller.changes.fields import Changes, changed_fields
 from controller.policy.denials import Code, Denial
-from controller.policy.document import build_document
+from controller.policy.document import Facts, build_document
 from controller.policy.engine import (
     EngineError,
     EngineTimeoutError,
@@ -34,7 +36,8 @@ from controller.policy.engine import (
     Evaluation,
 )
 from controller.policy.guards import check_guards, offer_nothing_closed, refuse_identity
-from controller.policy.results import Judgement, read_results
+from controller.policy.results import Cap, Judgement, read_results
+from controller.prices.rates import Unpriced, rate_of
 from controller.records.stamps import OWN
 
 _OWN = frozenset(("metadata", name, key) for name, keys in OWN.items() for key in keys)
@@ -55,6 +58,8 @@ class Granted:
     """Of the policy set that judged; empty where none was asked."""
     account: str = ""
     """The version of the Account that a dry run was judged by; empty for a real write."""
+    caps: tuple[Cap, ...] = ()
+    """What the account must hold beside the mandate's own limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +101,35 @@ class Question:
         return self.agent.mandate
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the judge is told of a write beside the request and the mandates."""
+
+    change: str
+    now: datetime
+    asked: Asked = NOTHING_ASKED
+    usage: Amounts = field(default_factory=lambda: NOTHING)
+
+
 def prepare(
-    request: AdmissionRequest, *, registry: Registry, change: str, now: datetime
+    request: AdmissionRequest,
+    *,
+    registry: Registry,
+    change: str,
+    now: datetime,
+    asked: Asked = NOTHING_ASKED,
+    usage: Amounts = NOTHING,
 ) -> Outcome | Question:
-    """Settle a write that needs no policy, or say what to ask the engine."""
+    """Settle a write that needs no policy, or say what to ask the engine.
+
+    Args:
+        request: the write, its secrets already replaced.
+        registry: the mandates and prices of the moment.
+        change: its id.
+        now: when it is judged.
+        asked: what it asks, of the request as it came.
+        usage: what its agent is known to hold; advice for the policies.
+    """
     identity = identify(request.user, registry)
     match identity:
         case NotGoverned():
@@ -107,20 +137,44 @@ def prepare(
         case Unregistered() | Contested() | Unreadable() | Impostor():
             return Denied(change, request.user.username, (refuse_identity(identity),))
         case Agent():
-            return _prepare_for(identity, request, registry=registry, change=change, now=now)
+            told = _Told(change, now, asked, usage)
+            return _prepare_for(identity, request, registry=registry, told=told)
         case _:
             assert_never(identity)
 
 
 def _prepare_for(
-    agent: Agent, request: AdmissionRequest, *, registry: Registry, change: str, now: datetime
+    agent: Agent, request: AdmissionRequest, *, registry: Registry, told: _Told
 ) -> Denied | Question:
     refusal = check_guards(request, agent=agent, governance=registry.governance)
+    if refusal is None and told.asked.problem is not None:
+        refusal = _refuse_unreadable(told.asked.problem)
     if refusal is not None:
-        return Denied(change, agent.mandate.name, (refusal,))
+        return Denied(told.change, agent.mandate.name, (refusal,))
     changes = _without_own(changed_fields(request.old, request.obj))
-    document = build_document(request, agent=agent, changes=changes, now=now)
-    return Question(change, agent, request, registry.governance, document)
+    facts = _facts(told, registry)
+    document = build_document(request, agent=agent, changes=changes, now=told.now, facts=facts)
+    return Question(told.change, agent, request, registry.governance, document)
+
+
+def _facts(told: _Told, registry: Registry) -> Facts:
+    rate = rate_of(told.asked.after, registry.prices)
+    return Facts(
+        before=told.asked.before,
+        after=told.asked.after,
+        usd_per_hour=None if isinstance(rate, Unpriced) else rate,
+        usage=told.usage,
+    )
+
+
+def _refuse_unreadable(problem: AskProblem) -> Denial:
+    """In every mode: what is not counted would be held, and sold a second time."""
+    return Denial(
+        Code.ASK_UNREADABLE,
+        f"what this object asks for cannot be counted: {problem.message}",
+        rule="What cannot be counted is not granted",
+        field=problem.field or None,
+    )
 
 
 def _without_own(changes: Changes) -> Changes:
@@ -169,6 +223,7 @@ def _by_enforcement(question: Question, judgement: Judgement, digest: str) -> Ou
         relaxed=judgement.denials,
         enforcement=mandate.enforcement,
         digest=digest,
+        caps=judgement.caps,
     )
 
 

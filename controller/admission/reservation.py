@@ -1,7 +1,8 @@
 """Says what becomes of a granted write once its reservation was tried.
 
 Pure. A grant of the policies is no grant yet: only what the account has taken in
-may take effect. The account itself is `controller.accounts`.
+may take effect. The account itself is `controller.accounts`; what a limit that is
+used up is told as, `controller.admission.excess`.
 """
 
 from dataclasses import replace
@@ -14,36 +15,74 @@ from controller.accounts.reserve import (
     Reserved,
     StaleMandate,
     Suspended,
+    Uncounted,
+    Unopened,
 )
+from controller.admission.excess import tell_excess, tell_unpriced
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
+from controller.asks.asked import NOTHING_ASKED, Asked
+from controller.asks.ownership import AGENT
 from controller.mutation.room import MAX_ANNOTATION_BYTES, STAMP_BYTES
 from controller.policy.denials import Code, Denial
 from controller.policy.guards import refuse_suspended
+from controller.prices.rates import Unpriced
 
-Tried: TypeAlias = Reserved | Exhausted | Suspended | StaleMandate | AlreadySettled | Backlog
+Tried: TypeAlias = (
+    Reserved
+    | Exhausted
+    | Suspended
+    | StaleMandate
+    | AlreadySettled
+    | Backlog
+    | Uncounted
+    | Unopened
+    | Unpriced
+)
+
+_LABEL = f'metadata.labels["{AGENT}"]'
 
 
-def conclude_reservation(granted: Granted, tried: Tried, *, account: str = "") -> Outcome:
+def conclude_reservation(
+    granted: Granted, tried: Tried, *, asked: Asked = NOTHING_ASKED, account: str = ""
+) -> Outcome:
     """The outcome of a write that the policies granted.
 
     Args:
         granted: their verdict.
         tried: the account's.
+        asked: what the write asks for, before and after.
         account: the version of the Account that a dry run asked.
     """
     match tried:
-        case Reserved() if account:
-            return replace(granted, account=account)
-        case Reserved(entry=entry):
-            # Without a stamp it may be that of an earlier call: the record will be under its id.
-            return replace(granted, change=entry.change)
+        case Reserved():
+            return _reserved(granted, tried, asked=asked, account=account)
+        case Backlog() | StaleMandate() | Uncounted() | Unopened():
+            return Postponed(granted.change, _why_later(tried))
+        case Suspended() | Exhausted() | AlreadySettled() | Unpriced():
+            return refuse(granted, _denial(granted, tried, asked))
+        case _:
+            assert_never(tried)
+
+
+def _reserved(granted: Granted, reserved: Reserved, *, asked: Asked, account: str) -> Granted:
+    # Without a stamp it may be that of an earlier call: the record will be under its id.
+    change = granted.change if account else reserved.entry.change
+    relaxed = granted.relaxed
+    if reserved.excess is not None:
+        relaxed = (*relaxed, tell_excess(granted, reserved.excess, asked))
+    return replace(granted, change=change, relaxed=relaxed, account=account)
+
+
+def _why_later(tried: Backlog | StaleMandate | Uncounted | Unopened) -> str:
+    match tried:
         case Backlog(pending):
-            problem = f"LedgerBacklog: {pending} writes of this agent wait to be settled"
-            return Postponed(granted.change, problem)
+            return f"LedgerBacklog: {pending} writes of this agent wait to be settled"
         case StaleMandate():
-            return Postponed(granted.change, "the mandate changed and is not here yet")
-        case Suspended() | Exhausted() | AlreadySettled():
-            return refuse(granted, _denial(granted, tried))
+            return "the mandate changed and is not here yet"
+        case Uncounted(reason):
+            return reason
+        case Unopened(missing=missing):
+            return f"windows of budgets are being opened: {', '.join(map(str, missing))}"
         case _:
             assert_never(tried)
 
@@ -88,7 +127,33 @@ def record_failed(problem: str) -> Denial:
     )
 
 
-def _denial(granted: Granted, tried: Suspended | Exhausted | AlreadySettled) -> Denial:
+def owner_is_missing(agent: str) -> Denial:
+    """The refusal of an object of which nobody could tell afterwards whose it is."""
+    return Denial(
+        Code.OWNER_MISSING,
+        f"the object reached the last check without the label that makes it {agent}'s, or keeps "
+        "it whose it was; another mutating webhook removed it, or Governor's own is not "
+        "registered yet",
+        rule="Every object of an agent's says whose it is",
+        field=_LABEL,
+        retry=True,
+    )
+
+
+def scale_is_not_owned(agent: str) -> Denial:
+    """The refusal of a subresource's write that raises what is not the agent's."""
+    return Denial(
+        Code.SCALE_NOT_OWNED,
+        f"this would raise an object that is not {agent}'s, and a subresource cannot make it so; "
+        f"update the object itself, which makes it {agent}'s and counts all of it",
+        rule="What an agent raises is its own",
+        field=_LABEL,
+    )
+
+
+def _denial(
+    granted: Granted, tried: Suspended | Exhausted | AlreadySettled | Unpriced, asked: Asked
+) -> Denial:
     match tried:
         case Suspended():
             return refuse_suspended(granted.mandate or "")
@@ -100,14 +165,9 @@ def _denial(granted: Granted, tried: Suspended | Exhausted | AlreadySettled) -> 
                 rule="A settled attempt takes no effect",
                 retry=True,
             )
-        case Exhausted(resource, asked, limit, held):
-            return Denial(
-                Code.QUOTA_EXCEEDED,
-                f"asks {asked} {resource} for {granted.mandate}",
-                rule="What an agent's objects hold stays within its quota",
-                asked=asked,
-                limit=limit,
-                remaining=max(0, limit - held),
-            )
+        case Exhausted():
+            return tell_excess(granted, tried, asked)
+        case Unpriced(resource):
+            return tell_unpriced(granted, resource, asked)
         case _:
             assert_never(tried)

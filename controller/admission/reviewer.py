@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from controller.admission.judge import Outcome, Question, conclude, prepare
 from controller.agents.registry import Registry
 from controller.apis.requests import AdmissionRequest
+from controller.apis.resources import NOTHING, Amounts
+from controller.asks.asked import NOTHING_ASKED, Asked
 from controller.policy.engine import Engine, EngineError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,7 +31,13 @@ class Reviewer:
     """For the engine; shorter than the timeout of the registration."""
 
     async def review(
-        self, request: AdmissionRequest, registry: Registry, *, change: str | None = None
+        self,
+        request: AdmissionRequest,
+        registry: Registry,
+        *,
+        change: str | None = None,
+        asked: Asked = NOTHING_ASKED,
+        usage: Amounts = NOTHING,
     ) -> Outcome:
         """Judge one write as of now.
 
@@ -37,10 +45,19 @@ class Reviewer:
             request: the write, its secrets already replaced.
             registry: the mandates of the moment.
             change: its id, where a stamp carries one; otherwise a fresh one.
+            asked: what it asks, of the request as it came.
+            usage: what its agent is known to hold.
         """
         micros = self.clock_ns() // 1000
         now = _EPOCH + timedelta(microseconds=micros)
-        step = prepare(request, registry=registry, change=change or self.mint_change(), now=now)
+        step = prepare(
+            request,
+            registry=registry,
+            change=change or self.mint_change(),
+            now=now,
+            asked=asked,
+            usage=usage,
+        )
         if not isinstance(step, Question):
             return step
         try:

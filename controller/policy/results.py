@@ -7,27 +7,50 @@ breaking. Decides nothing else.
 
 import re
 from dataclasses import dataclass, fields
+from typing import Final
 
 import orjson
 
 from controller.apis.json import Json
+from controller.apis.quantities import QuantityError, amount_of
+from controller.apis.resources import HELD, SPENT
 from controller.policy.denials import Code, Denial
 from controller.policy.engine import Evaluation, UnitResult
 
 MAX_FINDINGS = 64
-"""How many denials or warnings of one unit are read; more is an error of that unit."""
+"""How many denials, warnings or caps of one unit are read; more is an error of that unit."""
 MAX_TEXT = 1024
 """Characters kept of any text that a policy gives."""
 
 MAX_CODE = 63
 """Characters of a code; it stands in audit annotations, which must stay small."""
 
-_SETS = frozenset({"deny", "warn"})
-_KEYS = frozenset(field.name for field in fields(Denial))
+ANSWERS: Final = ("deny", "warn", "cap")
+"""The sets that every unit is asked for."""
+SHORTEST_WINDOW, LONGEST_WINDOW = 60, 31_536_000
+"""Seconds: as of a mandate's budget."""
+
+_DENIAL_KEYS = frozenset(field.name for field in fields(Denial))
+_CAP_KEYS = frozenset({"resource", "limit", "windowSeconds", "code", "message", "rule"})
 _NOT_A_RULES = frozenset(Code) - {Code.POLICY_ERROR}
 """Codes of Governor itself, whose meaning no policy may change. `policy-error` is
 what the Rego library falls back on for a rule without a code."""
 _CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """A limit of a policy on what the agent holds, or spends in a window, while it judges so."""
+
+    resource: str
+    amount: int
+    """In the resource's unit (`controller.apis.resources`)."""
+    window_seconds: int | None
+    """Of what is spent; None of what is held."""
+    code: str
+    """Of the denial of a write that exceeds it."""
+    message: str
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +61,8 @@ class Judgement:
     faults: tuple[Denial, ...] = ()
     """Units without a proper answer: these refuse whatever the enforcement is."""
     warnings: tuple[str, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    """What the account is to hold beside the mandate's own limits."""
 
 
 class _BrokenPromiseError(Exception):
@@ -46,20 +71,24 @@ class _BrokenPromiseError(Exception):
 
 def read_results(evaluation: Evaluation) -> Judgement:
     """Collect the findings of all units; one unit's failure hides no other's findings."""
-    denials: list[Denial] = []
-    faults: list[Denial] = []
-    warnings: list[str] = []
+    judgement = Judgement()
     for result in evaluation.results:
         try:
-            found_denials, found_warnings = _read_unit(result)
+            judgement = _sum(judgement, _read_unit(result))
         except _BrokenPromiseError as error:
-            faults.append(_fault(result.unit, str(error)))
-            continue
-        denials.extend(found_denials)
-        warnings.extend(found_warnings)
+            judgement = _sum(judgement, Judgement(faults=(_fault(result.unit, str(error)),)))
     if not evaluation.results:
-        faults.append(_fault("(none)", "no policy answered"))
-    return Judgement(tuple(denials), tuple(faults), tuple(warnings))
+        return Judgement(faults=(_fault("(none)", "no policy answered"),))
+    return judgement
+
+
+def _sum(one: Judgement, other: Judgement) -> Judgement:
+    return Judgement(
+        denials=one.denials + other.denials,
+        faults=one.faults + other.faults,
+        warnings=one.warnings + other.warnings,
+        caps=one.caps + other.caps,
+    )
 
 
 def _fault(unit: str, problem: str) -> Denial:
@@ -67,31 +96,34 @@ def _fault(unit: str, problem: str) -> Denial:
     return Denial(Code.POLICY_ERROR, _bounded(message), rule=unit)
 
 
-def _read_unit(result: UnitResult) -> tuple[list[Denial], list[str]]:
+def _read_unit(result: UnitResult) -> Judgement:
     if result.error is not None:
         raise _BrokenPromiseError(result.error)
-    if not isinstance(result.value, dict) or not result.value.keys() <= _SETS:
-        raise _BrokenPromiseError("its answer is not an object of deny and warn")
-    denials = [_denial(item) for item in _findings(result.value, "deny")]
-    warnings = [_text(item, "message") for item in _findings(result.value, "warn")]
-    return denials, warnings
+    value = result.value
+    if not isinstance(value, dict) or not value.keys() <= {*ANSWERS}:
+        raise _BrokenPromiseError("its answer is not an object of deny, warn and cap")
+    return Judgement(
+        denials=tuple(_denial(item) for item in _findings(value, "deny", _DENIAL_KEYS)),
+        warnings=tuple(_text(item, "message") for item in _findings(value, "warn", _DENIAL_KEYS)),
+        caps=tuple(_cap(item) for item in _findings(value, "cap", _CAP_KEYS)),
+    )
 
 
-def _findings(value: dict[str, Json], key: str) -> list[dict[str, Json]]:
+def _findings(value: dict[str, Json], key: str, known: frozenset[str]) -> list[dict[str, Json]]:
     found = value.get(key, [])
     if not isinstance(found, list) or len(found) > MAX_FINDINGS:
         raise _BrokenPromiseError(f"{key} is not a list of at most {MAX_FINDINGS} objects")
     objects = [item for item in found if isinstance(item, dict)]
     if len(objects) < len(found):
         raise _BrokenPromiseError(f"{key} holds something that is not an object")
-    unknown = sorted({name for item in objects for name in item} - _KEYS)
+    unknown = sorted({name for item in objects for name in item} - known)
     if unknown:
-        problem = f"{key} has the unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}"
+        problem = f"{key} has the unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
         raise _BrokenPromiseError(problem)
     return objects
 
 
-def _denial(item: dict[str, Json]) -> Denial:
+def _code(item: dict[str, Json]) -> str:
     code = _text(item, "code")
     if len(code) > MAX_CODE or not _CODE.fullmatch(code):
         problem = f"the code {code[:MAX_CODE]!r} is not kebab-case of at most {MAX_CODE} characters"
@@ -99,8 +131,12 @@ def _denial(item: dict[str, Json]) -> Denial:
     if code in _NOT_A_RULES:
         problem = f"the code {code!r} is Governor's own; give the rule one of its own"
         raise _BrokenPromiseError(problem)
+    return code
+
+
+def _denial(item: dict[str, Json]) -> Denial:
     return Denial(
-        code=code,
+        code=_code(item),
         message=_text(item, "message"),
         rule=_text(item, "rule"),
         field=_text(item, "field") if item.get("field") is not None else None,
@@ -110,6 +146,43 @@ def _denial(item: dict[str, Json]) -> Denial:
         passes=_value(item, "passes"),
         retry=item.get("retry") is True,
     )
+
+
+def _cap(item: dict[str, Json]) -> Cap:
+    resource, limit = item.get("resource"), item.get("limit")
+    if not isinstance(resource, str) or resource not in HELD + SPENT:
+        known = ", ".join(HELD + SPENT)
+        raise _BrokenPromiseError(f"a cap's resource is none of {known}")
+    if limit is None:
+        raise _BrokenPromiseError(f"the cap of {resource} has no limit")
+    try:
+        amount = amount_of(resource, limit)
+    except QuantityError as error:
+        problem = f"the limit of the cap of {resource} is none: {error}"
+        raise _BrokenPromiseError(problem) from error
+    return Cap(
+        resource=resource,
+        amount=amount,
+        window_seconds=_window(item, resource),
+        code=_code(item),
+        message=_text(item, "message"),
+        rule=_text(item, "rule"),
+    )
+
+
+def _window(item: dict[str, Json], resource: str) -> int | None:
+    seconds = item.get("windowSeconds")
+    if resource in HELD:
+        if seconds is None:
+            return None
+        problem = f"a cap of {resource} has no windowSeconds: it is held, not spent"
+        raise _BrokenPromiseError(problem)
+    # A bool is an int to Python.
+    if type(seconds) is not int or not SHORTEST_WINDOW <= seconds <= LONGEST_WINDOW:
+        bounds = f"{SHORTEST_WINDOW} to {LONGEST_WINDOW}"
+        problem = f"the windowSeconds of the cap of {resource} is no integer from {bounds}"
+        raise _BrokenPromiseError(problem)
+    return seconds
 
 
 def _text(item: dict[str, Json], key: str) -> str:

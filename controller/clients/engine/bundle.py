@@ -17,9 +17,9 @@ from controller.clients.engine.policyset import (
     PolicySourceError,
     Unit,
 )
+from controller.policy.results import ANSWERS
 
 LIBRARY = "lib"
-_ANSWERS = ("deny", "warn")
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _KEYWORDS = frozenset(
     {"as", "contains", "data", "default", "else", "every", "false", "if", "import", "in", "input"}
@@ -70,7 +70,7 @@ def _unit(directory: Path, root: Path, library: tuple[Module, ...]) -> Unit:
         name=f"governor.{directory.name}",
         query=unit_query(directory.name),
         modules=own + library,
-        answers=tuple(f"data.governor.{directory.name}.{answer}" for answer in _ANSWERS),
+        answers=tuple(f"data.governor.{directory.name}.{answer}" for answer in ANSWERS),
     )
 
 
@@ -87,7 +87,7 @@ def _refuse_strays(root: Path, directories: list[Path]) -> None:
 def unit_query(name: str) -> str:
     """Ask for all that a unit may answer; a rule that it lacks gives nothing."""
     return "; ".join(
-        f"{answer} := {{x | some x in data.governor.{name}.{answer}}}" for answer in _ANSWERS
+        f"{answer} := {{x | some x in data.governor.{name}.{answer}}}" for answer in ANSWERS
     )
 
 

@@ -27,8 +27,8 @@ from controller.policy.engine import (
     Evaluation,
     UnitResult,
 )
+from controller.policy.results import ANSWERS
 
-_ANSWERS: Final = ("deny", "warn")
 _QUERY: Final = {"provenance": "true", "strict-builtin-errors": "true"}
 _EVALUATION_FAILED: Final = 500
 
@@ -44,7 +44,7 @@ class RemoteSettings:
     url: str
     """`http://host:port` or `https://host:port`."""
     units: tuple[str, ...]
-    """Packages with `deny` and `warn`, as in `governor.permissions`."""
+    """Packages with `deny`, `warn` and `cap`, as in `governor.permissions`."""
     token: str | None = field(default=None, repr=False)
 
 
@@ -116,7 +116,7 @@ class RemoteEngine:
     async def _unit(
         self, unit: str, document: dict[str, Json]
     ) -> tuple[UnitResult, frozenset[str]]:
-        asked = [self._rule(unit, answer, document) for answer in _ANSWERS]
+        asked = [self._rule(unit, answer, document) for answer in ANSWERS]
         answers = await asyncio.gather(*asked)
         revisions = frozenset(answer.revision for answer in answers if answer.revision)
         errors = [answer.error for answer in answers if answer.error]
@@ -126,7 +126,7 @@ class RemoteEngine:
             error = f"the remote OPA has no policy {unit}"
             return UnitResult(unit, error=error), revisions
         value: dict[str, Json] = {
-            name: answer.value or [] for name, answer in zip(_ANSWERS, answers, strict=True)
+            name: answer.value or [] for name, answer in zip(ANSWERS, answers, strict=True)
         }
         return UnitResult(unit, value=value), revisions
 
@@ -165,7 +165,7 @@ def _read(reply: object) -> _Answer:
     body = cast("dict[str, Json]", reply)
     value = body.get("result")
     if value is not None and not isinstance(value, list):
-        raise EngineProtocolError("the remote OPA answered no set: deny and warn must be sets")
+        raise EngineProtocolError("the remote OPA answered no set: deny, warn and cap must be sets")
     return _Answer(value, _digest_of(body.get("provenance")))
 
 

@@ -31,11 +31,16 @@ base_document := {
 		"generation": 3,
 		"enforcement": "Enforce",
 		"rules": [base_rule],
+		"quota": {"pods": "20"},
+		"budgets": [{"name": "spend", "resource": "usd", "limit": "40", "windowSeconds": 86400}],
 	},
 	"object": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings-a"}, "data": {"level": "info"}},
 	"oldObject": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings-a"}, "data": {"level": "warn"}},
 	"options": {"apiVersion": "meta.k8s.io/v1", "kind": "UpdateOptions"},
 	"changed": {"fields": [{"path": ["data", "level"], "text": "data.level"}], "truncated": false},
+	"asks": {"before": {}, "after": {}},
+	"cost": {"usdPerHour": "0"},
+	"usage": {"pods": "3"},
 }
 
 base_rule := {

@@ -1,0 +1,170 @@
+"""Tells an agent which limit a write exceeds, what is left of it, and how much would pass.
+
+Every amount is one by which the write raises what the agent holds, or what that costs, in
+the notation of mandates. What exceeds a limit is decided in `controller.accounts.reserve`;
+of several limits it names one, so what is said to pass is what passes *that* one.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from controller.accounts.charges import increase
+from controller.accounts.reserve import Exhausted
+from controller.admission.judge import Granted
+from controller.admission.limits import budget_of
+from controller.apis.mandates import Budget
+from controller.apis.quantities import amount_text
+from controller.apis.resources import CHANGES, NOTHING, PODS, USD, Amounts
+from controller.asks.asked import Asked
+from controller.policy.denials import Code, Denial
+from controller.policy.results import Cap
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PER_POD: Final = ".containers"
+"""How the field ends by which each Pod asks less, not by which there are fewer."""
+
+
+def tell_excess(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
+    """The denial of a write that exceeds a limit.
+
+    Args:
+        granted: what the policies said, their caps included.
+        found: the limit.
+        asked: what the write asks for, before and after.
+    """
+    told = _told(granted, found, asked)
+    cap = _cap_of(granted, found)
+    return told if cap is None else _as_of_cap(told, cap)
+
+
+def tell_unpriced(granted: Granted, resource: str, asked: Asked) -> Denial:
+    """The denial of a write whose cost nobody can tell, though a budget limits it."""
+    return Denial(
+        Code.PRICE_UNKNOWN,
+        f"the PriceBook cluster has no price of {resource}, by which the usd budget of "
+        f"{granted.mandate} is counted; an administrator can add it",
+        rule="What has no price is not bought",
+        field=asked.field or None,
+        asked=resource,
+    )
+
+
+def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
+    whose, budget = granted.mandate or "", found.budget
+    fitting = _find_fitting(found, asked, agent=whose)
+    if budget is None:
+        code, rule = Code.QUOTA_EXCEEDED, "What an agent's objects hold stays within its quota"
+        message, is_final = f"asks {_amount(found)} for {whose}", True
+    else:
+        code, rule = Code.BUDGET_EXCEEDED, "What an agent spends stays within its budgets"
+        is_final = not found.ends_at or found.asked > found.limit
+        message = _spending(found, budget, whose=whose, is_final=is_final)
+    return Denial(
+        code,
+        message + _hint(fitting, found.resource),
+        rule=rule,
+        field=asked.field or None,
+        asked=amount_text(found.resource, found.asked),
+        limit=amount_text(found.resource, found.limit),
+        remaining=amount_text(found.resource, max(0, found.limit - found.held)),
+        passes=None if fitting is None else amount_text(found.resource, fitting.amount),
+        retry=not is_final,
+    )
+
+
+def _spending(found: Exhausted, budget: Budget, *, whose: str, is_final: bool) -> str:
+    of_budget = f"{whose}'s budget {budget.name} of {budget.window_seconds} s"
+    if found.resource == CHANGES:
+        what = f"is one change more than {of_budget} has left"
+    else:
+        what = f"costs {_amount(found)} more, which {of_budget} does not have left"
+    if is_final:
+        return f"{what}, nor would it in any window"
+    return f"{what} until {_time(found.ends_at)}"
+
+
+def _amount(found: Exhausted) -> str:
+    return f"{amount_text(found.resource, found.asked)} {found.resource}"
+
+
+def _time(milliseconds: int) -> str:
+    moment = _EPOCH + timedelta(seconds=-(-milliseconds // 1000))
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _hint(fitting: "_Fitting | None", resource: str) -> str:
+    """How many Pods that is, where the amount itself does not say it."""
+    if fitting is None or not fitting.pods or resource == PODS:
+        return ""
+    return f"; there is room for {fitting.pods} of these Pods"
+
+
+class _Fitting(NamedTuple):
+    """The most by which an object could still be raised."""
+
+    amount: int
+    pods: int = 0
+    """How many of its Pods that is; 0: they would have to ask less."""
+
+
+def _find_fitting(found: Exhausted, asked: Asked, *, agent: str) -> _Fitting | None:
+    """None: it cannot be raised at all, or nobody knows by how much."""
+    room = found.limit - found.held
+    # Nothing is held of an object that is being adopted: all of it counts.
+    held = asked.before if asked.owner == agent else NOTHING
+    if found.resource == CHANGES or room <= 0:
+        return None
+    if found.resource == USD:
+        return _fitting_cost(found, asked, held=held, room=room)
+    if found.resource != PODS and asked.field.endswith(_PER_POD):
+        return _fitting_size(found.resource, asked, held=held, room=room)
+    return _fitting_number(found.resource, asked, held=held, room=room)
+
+
+def _fitting_number(resource: str, asked: Asked, *, held: Amounts, room: int) -> _Fitting | None:
+    """As many Pods as fit, each as large as it is."""
+    unit, before = asked.unit.get(resource, 0), held.get(resource, 0)
+    pods = (before + room) // unit if unit else 0
+    if pods * unit <= asked.before.get(resource, 0):  # that would be no raise
+        return None
+    return _Fitting(pods * unit - before, (pods * unit - before) // unit)
+
+
+def _fitting_size(resource: str, asked: Asked, *, held: Amounts, room: int) -> _Fitting | None:
+    """As many Pods as there are, each as large as fits."""
+    pods, stored = asked.after.get(PODS, 0), asked.before.get(resource, 0)
+    before = held.get(resource, 0)
+    total = (before + room) // pods * pods if pods else 0
+    # While they are replaced, the Pods that there are count as they are.
+    least = -(-stored * pods // asked.before[PODS]) if asked.before.get(PODS) else 0
+    return _Fitting(total - before) if total > stored and total >= least else None
+
+
+def _fitting_cost(found: Exhausted, asked: Asked, *, held: Amounts, room: int) -> _Fitting | None:
+    """As many Pods as can be paid to the end of the window."""
+    raised = increase(held, asked.after)
+    pods = raised.get(PODS, 0)
+    is_of_pods = raised == {name: amount * pods for name, amount in asked.unit.items()}
+    if not found.ends_at or found.budget is None or not pods or not is_of_pods:
+        return None
+    # Rates and costs are rounded up, each by less than one nano-USD, and an hour's for each.
+    rounded = 2 * -(-found.budget.window_seconds // 3600) + 3
+    fitting = (room - rounded) * pods // (found.asked + rounded)
+    if fitting < 1 or held.get(PODS, 0) + fitting <= asked.before.get(PODS, 0):
+        return None
+    return _Fitting(-(-found.asked * fitting // pods), fitting)
+
+
+def _cap_of(granted: Granted, found: Exhausted) -> Cap | None:
+    """The cap that is exceeded; None: it is a limit of the mandate."""
+    for cap in granted.caps:
+        is_smallest = (cap.resource, cap.amount) == (found.resource, found.limit)
+        if is_smallest and budget_of(cap) == found.budget:
+            return cap
+    return None
+
+
+def _as_of_cap(told: Denial, cap: Cap) -> Denial:
+    """The same numbers, as the policy's author named the limit."""
+    return replace(told, code=cap.code, rule=cap.rule, message=f"{cap.message}: {told.message}")
