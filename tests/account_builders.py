@@ -7,16 +7,21 @@ A test names only what it is about. Nothing here decides anything.
 
 from collections.abc import Mapping
 
-from controller.accounts.account import Account, Fence
+from controller.accounts.account import ASKS_VERSION, COUNTED, Account, Fence
 from controller.accounts.entries import Action, Attempt, Entry, WatchedKind
+from controller.accounts.limits import Limits
 from controller.accounts.reserve import Proposal
+from controller.accounts.settle import Spending
 from controller.accounts.views import KindView, Version
+from controller.apis.pricebooks import PriceBook
 from controller.apis.resources import NOTHING, Amounts
 
 AGENT = "migrator"
 MANDATE_UID = "uid-of-migrator"
 DEPLOYMENTS = WatchedKind("apps", "v1", "deployments")
 PODS = WatchedKind("", "v1", "pods")
+UNSPENT = Spending(now=1_000, windows=(), prices=PriceBook())
+"""Nobody has a budget."""
 
 
 def pods(count: int) -> Amounts:
@@ -114,13 +119,14 @@ def an_account(
     generation: int = 1,
     suspended: bool = False,
 ) -> Account:
-    """Of the agent, counted from version 10 of Deployments."""
+    """Of the agent, counted from version 10 of everything that is counted."""
     return Account(
         agent=AGENT,
         fence=Fence(MANDATE_UID, generation, suspended),
         settled=pods(settled),
-        as_of={DEPLOYMENTS: 10} if as_of is None else as_of,
+        as_of=dict.fromkeys(COUNTED, 10) if as_of is None else as_of,
         pending=pending,
+        asks_version=ASKS_VERSION,
     )
 
 
@@ -133,7 +139,7 @@ def a_proposal(
     generation: int = 1,
 ) -> Proposal:
     """By the current mandate, of the agent's own object."""
-    limits = NOTHING if limit is None else {"pods": limit}
+    limits = Limits() if limit is None else Limits({"pods": limit})
     return Proposal(entry, mandate_uid, generation, limits, owner)
 
 
@@ -172,3 +178,10 @@ def a_view(*versions: Version, listed_at: int = 1, seen_to: int = 100) -> KindVi
     for version in versions:
         objects[version.uid] = (*objects.get(version.uid, ()), version)
     return KindView(listed_at, seen_to, objects)
+
+
+def views_of(
+    deployments: KindView, *, others: Mapping[WatchedKind, KindView] | None = None
+) -> dict[WatchedKind, KindView]:
+    """Of all counted kinds: in those that are not named there is nothing."""
+    return {**dict.fromkeys(COUNTED, a_view()), DEPLOYMENTS: deployments, **(others or {})}

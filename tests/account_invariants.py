@@ -8,10 +8,20 @@ violation is a shortest one.
 from collections import deque
 from dataclasses import dataclass
 
-from controller.accounts.charges import charge, increase, total
+from controller.accounts.charges import charge, increase, is_spent, open_changes, total
 from controller.accounts.entries import EntryKey, Outcome
 from tests.account_moves import Move, moves
-from tests.account_world import BASE, Event, Phase, Scenario, World, latest, start, version_of
+from tests.account_world import (
+    BASE,
+    RATE,
+    Event,
+    Phase,
+    Scenario,
+    World,
+    latest,
+    start,
+    version_of,
+)
 
 
 class ViolationError(AssertionError):
@@ -59,7 +69,7 @@ def explore(scenario: Scenario, *, most: int = 60_000) -> Explored:
 
 def _step(scenario: Scenario, world: World) -> dict[tuple[object, ...], Move]:
     """All other worlds that can come next, each checked."""
-    check_world(world)
+    check_world(world, scenario)
     found: dict[tuple[object, ...], Move] = {}
     for label, after in moves(scenario, world):
         try:
@@ -69,7 +79,7 @@ def _step(scenario: Scenario, world: World) -> dict[tuple[object, ...], Move]:
         found[after.identity()] = (label, after)
     found.pop(world.identity(), None)
     if not found:
-        check_end(world)
+        check_end(world, scenario)
     return found
 
 
@@ -81,8 +91,9 @@ def _trace(came_from: list[tuple[int, str]], number: int) -> list[str]:
     return labels[::-1]
 
 
-def check_world(world: World) -> None:
-    """COVER and DOUBLE: what agents answer for is counted, and counted once."""
+def check_world(world: World, scenario: Scenario) -> None:
+    """COVER, DOUBLE and RATE: what agents answer for is counted, and counted once."""
+    _check_rate(world, scenario)
     counted = charge(world.account).get("pods", 0)
     held = _answered_for(world)
     if held > counted:
@@ -97,6 +108,20 @@ def check_world(world: World) -> None:
             as_of = world.account.as_of[entry.kind]
             if _is_settled(world, entry.key, as_of=as_of):
                 raise ViolationError(f"DOUBLE: {entry.key} counts as settled and as pending")
+
+
+def _check_rate(world: World, scenario: Scenario) -> None:
+    """In no hour more changes take effect than are allowed, nor more than the account says."""
+    window = world.account.windows[RATE]
+    changes = [event.hour for event in world.log if event.hour >= 0]
+    for hour in set(changes):
+        if changes.count(hour) > scenario.changes:
+            raise ViolationError(f"RATE: {changes.count(hour)} changes of {scenario.changes}")
+    counted = window.spent + open_changes(world.account)
+    if changes.count(window.started_at) > counted:
+        raise ViolationError(f"RATE: {changes} took effect, the account counts {counted}")
+    if counted > scenario.changes:
+        raise ViolationError(f"RATE: the account counts {counted} of {scenario.changes}")
 
 
 def check_move(before: World, after: World) -> None:
@@ -151,8 +176,8 @@ def _check_outcomes(before: World, after: World) -> None:
             raise ViolationError(f"FALSE RECORD: {entry.key} is recorded {entry.outcome}")
 
 
-def check_end(world: World) -> None:
-    """STUCK, LEDGER and RECOUNT: once all is quiet, nothing is left over or missing."""
+def check_end(world: World, scenario: Scenario) -> None:
+    """STUCK, LEDGER, SPENT and RECOUNT: once all is quiet, nothing is left over or missing."""
     if world.account.pending:
         raise ViolationError(f"STUCK: {[str(e.key) for e in world.account.pending]}")
     recorded = dict(world.ledger)
@@ -161,6 +186,9 @@ def check_end(world: World) -> None:
             continue
         if recorded.get(event.entry, Outcome.LOST) is Outcome.LOST:
             raise ViolationError(f"LEDGER: {event.entry} took effect: {recorded.get(event.entry)}")
+    changes, spent = sum(is_spent(o) for o in recorded.values()), world.account.windows[RATE].spent
+    if not scenario.hours and changes != spent:
+        raise ViolationError(f"SPENT: {changes} changes are recorded, {spent} are spent")
     newest = {event.uid: event for event in world.log}.values()
     live = sum(event.ask for event in newest if event.owner and not event.is_deleted)
     settled = world.account.settled.get("pods", 0)

@@ -9,14 +9,19 @@ stale list, and swap what `settle` says. Nothing here judges what happens.
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from controller.accounts.account import Account, Fence
+from controller.accounts.account import COUNTED, Account, Fence
 from controller.accounts.entries import Action, Attempt, Entry, EntryKey
+from controller.accounts.limits import Limits
 from controller.accounts.reserve import Proposal, Reserved, reserve
-from controller.accounts.settle import enforce_fence, settle
+from controller.accounts.settle import Spending, enforce_fence, settle
+from controller.accounts.views import KindView
+from controller.apis.pricebooks import PriceBook
 from tests.account_world import (
     AGENT,
+    HOUR,
     KINDS,
     MANDATE,
+    RATE,
     Deed,
     Event,
     Phase,
@@ -31,6 +36,9 @@ from tests.account_world import (
     version_of,
     view_of,
 )
+
+_EMPTY = KindView(listed_at=1, seen_to=10**9, objects={})
+"""Of the kinds that a scenario is not about: nothing, and that is known of any moment."""
 
 Move: TypeAlias = tuple[str, World]
 """What happens, and the world after it."""
@@ -49,6 +57,8 @@ def moves(scenario: Scenario, world: World) -> Iterator[Move]:
             f"the fence is at generation {generation}",
             world._replace(account=enforce_fence(world.account, fence)),
         )
+    if world.hour < scenario.hours:
+        yield "an hour ends", world._replace(hour=world.hour + 1)
     for index in range(len(world.settlers)):
         yield from _watch_moves(scenario, world, index)
         yield from _settle_moves(scenario, world, index)
@@ -104,7 +114,8 @@ def _validate_moves(scenario: Scenario, world: World, index: int, name: str) -> 
     calls = max(world.calls, entry.made_at)
     for generation, (limit, _) in enumerate(world.mandates):
         owner = "" if request.base < 0 else world.log[request.base].owner
-        proposal = Proposal(entry, MANDATE, generation, {"pods": limit}, owner)
+        limits = Limits({"pods": limit}, (scenario.budget,))
+        proposal = Proposal(entry, MANDATE, generation, limits, owner)
         result = reserve(world.account, proposal)
         if not isinstance(result, Reserved):
             refused = _with(world, index, Request(Phase.OVER))._replace(calls=calls)
@@ -162,7 +173,8 @@ def _commit_moves(scenario: Scenario, world: World, index: int, name: str) -> It
     # Taking the last finalizer away is carried out as a deletion, not bound to the version.
     ends = exists and _takes_finalizer(world, request, wish)
     if ends or (exists != is_create and (is_create or newest == request.base)):
-        event = _event(scenario, world, index, newest=newest)
+        hour = world.account.windows[RATE].started_at
+        event = _event(scenario, world, index, newest=newest)._replace(hour=hour)
         committed = _with(world, index, Request(Phase.COMMITTED, entry=request.entry))
         yield f"{name} COMMITS", committed._replace(log=(*world.log, event))
     elif exists and not is_create and request.attempt + 1 < scenario.tries:
@@ -220,7 +232,7 @@ def _deed_event(log: tuple[Event, ...], deed: Deed) -> Event | None:
     newest = latest(log, deed.key)
     if newest < 0:
         return None
-    old = log[newest]._replace(entry=None)
+    old = log[newest]._replace(entry=None, hour=-1)
     if deed.what == "copy":
         is_gone = old.is_deleted
         return old._replace(is_deleted=False, uid=f"{old.uid}-copied") if is_gone else None
@@ -247,7 +259,7 @@ def _undone(log: tuple[Event, ...], newest: int) -> Event | None:
     now = log[newest]
     for earlier in reversed(log[:newest]):
         if earlier.uid == now.uid and earlier.change != now.change:
-            return now._replace(ask=earlier.ask, change=earlier.change, entry=None)
+            return now._replace(ask=earlier.ask, change=earlier.change, entry=None, hour=-1)
     return None
 
 
@@ -256,6 +268,10 @@ def _watch_moves(scenario: Scenario, world: World, index: int) -> Iterator[Move]
     for kind in scenario.watched:
         seen, head = settler.seen[kind], head_of(scenario, world.log, kind)
         if seen >= head:
+            if seen < len(world.log):
+                marked = settler._replace(seen=_put(settler.seen, kind, len(world.log)))
+                told = f"settler {index} hears of no more of kind {kind}"
+                yield told, _with_settler(world, index, marked)
             continue
         kinds = enumerate(world.log)
         following = next(i + 1 for i, e in kinds if i >= seen and scenario.kinds[e.key] == kind)
@@ -292,17 +308,20 @@ def _with_settler(world: World, index: int, settler: Settler) -> World:
 def _settle_moves(scenario: Scenario, world: World, index: int) -> Iterator[Move]:
     """By evidence; and for each write that is over also by the clock."""
     settler, account = world.settlers[index], world.account
-    views = {
+    views = dict.fromkeys(COUNTED, _EMPTY) | {
         KINDS[kind]: view_of(scenario, world.log, kind, settler.listed[kind], settler.seen[kind])
         for kind in scenario.watched
     }
+    spending = Spending(world.hour * HOUR * 1000, (RATE,), PriceBook())
     ledgered = {key for key, _ in world.ledger}
     # A settler may believe in the oldest mandate; what it passes must never undo the fence.
     fence = Fence(MANDATE, 0, suspended=False)
     clocks: list[Mapping[EntryKey, int]] = [{}]
     clocks += [{key: version} for key, version in overdue(scenario, world).items()]
     for clock in clocks:
-        after = settle(account, views, fence=fence, ledgered=ledgered, overdue=clock)
+        after = settle(
+            account, views, fence=fence, ledgered=ledgered, overdue=clock, spending=spending
+        )
         if isinstance(after, Account) and after != account:
             label = f"settler {index} swaps: {_told(after)}{' by the clock' if clock else ''}"
             yield label, world._replace(account=after)

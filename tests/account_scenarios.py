@@ -203,4 +203,45 @@ SCENARIOS: dict[str, Scenario] = {
         (Deed("end", X), Deed("finish", X)),
         finalizers=(X,),
     ),
+    "two changes are allowed, of which one may be lost": Scenario(
+        5,
+        ((X, 1, True),),
+        (Wish(_UPDATE, X, 2), Wish(_UPDATE, X, 2), Wish(_CREATE, Y, 1)),
+        settlers=2,
+        changes=2,
+    ),
+    "one change is allowed in an hour, and the hour ends": Scenario(
+        5, ((X, 1, True),), (Wish(_UPDATE, X, 2), Wish(_CREATE, Y, 1)), changes=1, hours=1
+    ),
+    "one change is allowed in an hour, two settlers, a gap": Scenario(
+        5,
+        (),
+        (Wish(_CREATE, X, 1), Wish(_UPDATE, X, 2)),
+        settlers=2,
+        relists=1,
+        changes=1,
+        hours=1,
+    ),
+    "a name is created twice though one change is allowed": Scenario(
+        1, (), (Wish(_CREATE, X, 1), Wish(_CREATE, X, 1)), (Deed("delete", X),), changes=1
+    ),
+    "one delete is allowed, and two are asked for": Scenario(
+        2, ((X, 1, True),), (Wish(_DELETE, X), Wish(_UPDATE, X, 2)), relists=1, changes=1
+    ),
+    "an ending object is raised and let go though one change is allowed": Scenario(
+        2,
+        ((X, 1, True),),
+        (Wish(_UPDATE, X, 0), Wish(_UPDATE, X, 2)),
+        (Deed("end", X),),
+        finalizers=(X,),
+        changes=1,
+    ),
+    "two kinds, of which one list is later than the other watch": Scenario(
+        2,
+        ((X, 1, True),),
+        (Wish(_CREATE, Y, 1), Wish(_UPDATE, X, 2)),
+        relists=1,
+        restarts=1,
+        kinds=(0, 1),
+    ),
 }

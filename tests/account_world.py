@@ -10,15 +10,21 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from controller.accounts.account import Account, Fence
+from controller.accounts.account import ASKS_VERSION, COUNTED, Account, Fence
 from controller.accounts.entries import Action, EntryKey, Outcome, WatchedKind
 from controller.accounts.views import KindView, Version
+from controller.accounts.windows import Window, WindowKey
+from controller.apis.mandates import Budget
+from controller.apis.resources import CHANGES
 
 AGENT = "migrator"
 MANDATE = "uid-of-migrator"
 BASE = "base"
 """The change id of what was written, recorded and settled before a scenario starts."""
 KINDS = (WatchedKind("apps", "v1", "deployments"), WatchedKind("", "v1", "pods"))
+HOUR = 3600
+RATE = WindowKey(CHANGES, HOUR)
+"""The window in which every scenario counts its changes."""
 
 
 class Phase(IntEnum):
@@ -81,11 +87,20 @@ class Scenario:
     is compared by content, as the status of a custom kind is."""
     kinds: tuple[int, ...] = (0, 0, 0)
     """Per key the index of its kind."""
+    changes: int = 99
+    """How many the agent may make in an hour."""
+    hours: int = 0
+    """How many of them end."""
 
     @property
     def watched(self) -> range:
         """The indices of the kinds in use."""
         return range(1 + max(self.kinds))
+
+    @property
+    def budget(self) -> Budget:
+        """Of changes."""
+        return Budget("rate", CHANGES, self.changes, HOUR)
 
 
 class Event(NamedTuple):
@@ -102,6 +117,8 @@ class Event(NamedTuple):
     """Whose write it was; None: a person's."""
     is_ending: bool = False
     """It waits for its finalizer."""
+    hour: int = -1
+    """The window that the account was in when an agent wrote it, milliseconds."""
 
     @property
     def digest(self) -> str:
@@ -149,6 +166,8 @@ class World(NamedTuple):
     faults: int
     calls: int = 0
     """A clock that ticks with the validate calls of writes without a stamp."""
+    hour: int = 0
+    """How many hours have ended."""
 
     def identity(self) -> tuple[object, ...]:
         """Equal for worlds from which the same can happen."""
@@ -157,8 +176,9 @@ class World(NamedTuple):
         of_account = (
             account.fence,
             tuple(account.settled.items()),
-            tuple(account.as_of.values()),
+            account.as_of[KINDS[0]],
             tuple(pending),
+            account.windows[RATE],
         )
         return (self.log, self.requests, of_account, *self[3:])
 
@@ -194,12 +214,14 @@ def _base_event(spec: tuple[int, int, bool], *, uid: str) -> Event:
 def start(scenario: Scenario) -> World:
     """Everything that exists was counted, and every settler has seen it."""
     log = tuple(_base_event(spec, uid=f"base-{i}") for i, spec in enumerate(scenario.base))
-    seen = tuple(head_of(scenario, log, kind) for kind in scenario.watched)
+    seen = (len(log),) * len(scenario.watched)
     account = Account(
         agent=AGENT,
         fence=Fence(MANDATE, 0, suspended=False),
         settled={"pods": held} if (held := sum(e.ask for e in log if e.owner)) else {},
-        as_of={KINDS[kind]: version_up_to(seen[kind]) for kind in scenario.watched},
+        as_of=dict.fromkeys(COUNTED, version_up_to(len(log))),
+        windows={RATE: Window(0, 0, 0)},
+        asks_version=ASKS_VERSION,
     )
     return World(
         log,

@@ -4,8 +4,9 @@ Every builder gives something valid and ordinary; a test names only what it is a
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from controller.accounts.account import Account, Fence
+from controller.accounts.account import ASKS_VERSION, COUNTED, Account, Fence
 from controller.accounts.entries import Action, Attempt, Entry, Outcome, WatchedKind
 from controller.accounts.limits import Limits
 from controller.accounts.reserve import Proposal
@@ -65,6 +66,13 @@ def an_account(
         settled=settled,
         as_of={DEPLOYMENTS: 5} if as_of is None else as_of,
         pending=pending,
+    )
+
+
+def counted(account: Account) -> Account:
+    """The account as the settler leaves it: what its agent holds is known."""
+    return replace(
+        account, as_of={**dict.fromkeys(COUNTED, 5), **account.as_of}, asks_version=ASKS_VERSION
     )
 
 

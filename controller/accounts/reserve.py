@@ -141,6 +141,8 @@ def reserve(account: Account, proposal: Proposal) -> Reservation:
     unheld = _hold_limits(account, grown, entry, proposal.limits)
     if not proposal.limits.are_relaxed:
         return unheld or Reserved(grown, entry)
+    if isinstance(unheld, Unopened):  # so that the next write is told what it exceeds
+        grown = replace(grown, wanted=unheld.account.wanted)
     return Reserved(grown, entry, unheld if isinstance(unheld, Exhausted) else None)
 
 
@@ -280,7 +282,7 @@ def _hold_changes(account: Account, grown: Account, limits: Limits) -> Exhausted
         window = account.windows[key]
         held = window.spent + open_changes(account)
         counted = grown.windows[key].spent + open_changes(grown)
-        if counted > max(budget.limit, held):  # a rival of what is granted already adds nothing
+        if counted > max(budget.limit, held):  # what changes nothing passes, whatever was spent
             return Exhausted(CHANGES, 1, budget.limit, held, budget, window.ends_at(key))
     return None
 

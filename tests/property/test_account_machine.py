@@ -73,6 +73,8 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         kinds=draw(st.sampled_from([(0, 0, 0), (0, 1, 0)])),
         finalizers=draw(st.sampled_from([(), (0,)])),
         reshaped=draw(st.sampled_from([(), (0,)])),
+        changes=draw(st.sampled_from([99, 1, 2, 3])),
+        hours=draw(st.integers(0, 1)),
     )
 
 
@@ -104,13 +106,13 @@ class Cluster(RuleBasedStateMachine):
         while self.next and not self.is_broken:
             self._take(0)
         if not self.is_broken:
-            check_end(self.world)
+            check_end(self.world, self.scenario)
 
     def _take(self, index: int) -> None:
         _, after = self.next[index]
         self.is_broken = True
         check_move(self.world, after)
-        check_world(after)
+        check_world(after, self.scenario)
         self.is_broken = False
         self.world = after
         self._look_ahead()

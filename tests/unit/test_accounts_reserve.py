@@ -7,6 +7,7 @@ import pytest
 from controller.accounts.account import MAX_PENDING, Account
 from controller.accounts.charges import charge
 from controller.accounts.entries import Action, Entry, Outcome, WatchedKind
+from controller.accounts.limits import Limits
 from controller.accounts.reserve import (
     AlreadySettled,
     Backlog,
@@ -125,7 +126,7 @@ def test_what_raises_nothing_is_granted_over_the_limit_too(entry: Entry) -> None
 def test_a_resource_that_is_not_raised_does_not_stand_in_the_way() -> None:
     account = replace(an_account(), settled={"memory": 9, "pods": 1})
     entry = an_entry(before=1, after=2)
-    limits = {"memory": 1, "pods": 2}
+    limits = Limits({"memory": 1, "pods": 2})
     assert isinstance(reserve(account, replace(a_proposal(entry), limits=limits)), Reserved)
 
 

@@ -27,6 +27,7 @@ from tests.account_builders import (
     DEPLOYMENTS,
     MANDATE_UID,
     PODS,
+    UNSPENT,
     a_create,
     a_delete,
     a_proposal,
@@ -36,6 +37,7 @@ from tests.account_builders import (
     an_account,
     an_entry,
     pods,
+    views_of,
 )
 
 FENCE = Fence(MANDATE_UID, 1, suspended=False)
@@ -57,8 +59,10 @@ def try_to_settle(
     overdue: dict[EntryKey, int] | None = None,
 ) -> Account | ViewTooOld:
     """What a settler's swap would write."""
-    views = {DEPLOYMENTS: deployments} | ({PODS: pods_view} if pods_view else {})
-    return settle(account, views, fence=FENCE, ledgered=ledgered, overdue=overdue or {})
+    views = views_of(deployments, others={PODS: pods_view} if pods_view else {})
+    return settle(
+        account, views, fence=FENCE, ledgered=ledgered, overdue=overdue or {}, spending=UNSPENT
+    )
 
 
 def settled(
@@ -100,7 +104,7 @@ def test_a_settler_with_an_older_view_cannot_uncount_what_another_has_settled() 
 @pytest.mark.requirement("never-oversold.protocol")
 def test_a_settler_that_is_ahead_in_one_kind_cannot_uncount_another_kind() -> None:
     deployments = a_view(a_version(20, ask=2), seen_to=20)
-    account = settled(an_account(), deployments, pods_view=a_view(seen_to=10))
+    account = settled(an_account(), deployments, pods_view=a_view(seen_to=20))
     assert charge(account) == pods(2)
     behind = try_to_settle(account, a_view(seen_to=10), pods_view=a_view(seen_to=99))
     assert behind == ViewTooOld(DEPLOYMENTS, seen_to=10, as_of=20)

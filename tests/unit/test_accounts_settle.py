@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.accounts.account import Account, Fence
+from controller.accounts.account import COUNTED, Account, Fence
 from controller.accounts.entries import EntryKey, Outcome, WatchedKind
 from controller.accounts.settle import ViewTooOld, enforce_fence, is_worth_a_swap, settle
 from controller.accounts.views import KindView
@@ -14,15 +14,20 @@ from tests.account_builders import (
     DEPLOYMENTS,
     MANDATE_UID,
     PODS,
+    UNSPENT,
     a_create,
     a_version,
     a_view,
     an_account,
     an_entry,
     pods,
+    views_of,
 )
 
 FENCE = Fence(MANDATE_UID, 1, suspended=False)
+CONFIGMAPS = WatchedKind("", "v1", "configmaps")
+WIDGETS = WatchedKind("example.com", "v1", "widgets")
+SEEN_LATER = dict.fromkeys(COUNTED, 99)
 
 
 def settled(
@@ -35,8 +40,10 @@ def settled(
     overdue: dict[EntryKey, int] | None = None,
 ) -> Account:
     """The next account, which there must be."""
-    views = {DEPLOYMENTS: deployments} | ({PODS: pods_view} if pods_view else {})
-    result = settle(account, views, fence=fence, ledgered=ledgered, overdue=overdue or {})
+    views = views_of(deployments, others={PODS: pods_view} if pods_view else {})
+    result = settle(
+        account, views, fence=fence, ledgered=ledgered, overdue=overdue or {}, spending=UNSPENT
+    )
     assert isinstance(result, Account)
     return result
 
@@ -61,9 +68,20 @@ def test_what_is_settled_is_the_sum_over_all_kinds() -> None:
     assert result.settled == pods(3)
 
 
-def test_the_account_is_counted_from_what_was_seen_then() -> None:
-    result = settled(an_account(as_of={DEPLOYMENTS: 10}), a_view(seen_to=40), pods_view=a_view())
-    assert result.as_of == {DEPLOYMENTS: 40, PODS: 100}
+def test_the_account_is_counted_from_the_latest_moment_that_every_counted_kind_has_reached() -> (
+    None
+):
+    views = views_of(a_view(seen_to=40), others={CONFIGMAPS: a_view(seen_to=77)})
+    result = settle(
+        an_account(as_of={DEPLOYMENTS: 10}),
+        views,
+        fence=FENCE,
+        ledgered=(),
+        overdue={},
+        spending=UNSPENT,
+    )
+    assert isinstance(result, Account)
+    assert result.as_of == {**dict.fromkeys(COUNTED, 40), CONFIGMAPS: 77}
 
 
 @pytest.mark.requirement("never-oversold.protocol")
@@ -87,7 +105,7 @@ def test_the_first_outcome_stands() -> None:
 
 
 def test_an_entry_of_a_kind_that_is_not_watched_stays_open() -> None:
-    account = an_account(an_entry(kind=PODS))
+    account = an_account(an_entry(kind=CONFIGMAPS))
     view = a_view(a_version(10), a_version(20, "mine"))
     assert settled(account, view, overdue={an_entry().key: 1}).pending == account.pending
 
@@ -139,7 +157,7 @@ def test_an_older_view_settles_nothing(
     views: Mapping[WatchedKind, KindView], refusal: ViewTooOld
 ) -> None:
     account = an_account(as_of=dict.fromkeys((DEPLOYMENTS, refusal.kind), 10))
-    assert settle(account, views, fence=FENCE, ledgered=(), overdue={}) == refusal
+    assert settle(account, views, fence=FENCE, ledgered=(), overdue={}, spending=UNSPENT) == refusal
 
 
 def test_a_view_of_the_same_moment_settles() -> None:
@@ -206,24 +224,32 @@ def test_an_older_mandate_does_not_lift_a_suspension() -> None:
 
 
 def test_a_kind_that_nobody_can_watch_holds_nothing_up() -> None:
-    views = {DEPLOYMENTS: a_view()}
-    account = an_account(as_of={DEPLOYMENTS: 10, PODS: 10})
-    result = settle(account, views, fence=FENCE, ledgered=(), overdue={}, unwatchable={PODS})
+    account = replace(an_account(), as_of={**dict.fromkeys(COUNTED, 10), WIDGETS: 10})
+    result = settle(
+        account,
+        views_of(a_view()),
+        fence=FENCE,
+        ledgered=(),
+        overdue={},
+        unwatchable={WIDGETS},
+        spending=UNSPENT,
+    )
     assert isinstance(result, Account)
-    assert result.as_of == {DEPLOYMENTS: 100}
-    assert is_worth_a_swap(an_account(as_of={DEPLOYMENTS: 100, PODS: 10}), result)
+    assert result.as_of == dict.fromkeys(COUNTED, 100)
+    assert is_worth_a_swap(account, result)
 
 
 def test_a_write_of_a_kind_that_nobody_can_watch_is_unknown_once_it_is_overdue() -> None:
-    late, recent = an_entry("late", kind=PODS), an_entry("recent", kind=PODS)
-    done = an_entry("done", kind=PODS).decided(Outcome.LOST)
+    late, recent = an_entry("late", kind=WIDGETS), an_entry("recent", kind=WIDGETS)
+    done = an_entry("done", kind=WIDGETS).decided(Outcome.LOST)
     result = settle(
         an_account(late, recent, done),
-        {DEPLOYMENTS: a_view()},
+        views_of(a_view()),
         fence=FENCE,
         ledgered=(),
         overdue=dict.fromkeys((late.key, done.key), 1),
-        unwatchable={PODS},
+        unwatchable={WIDGETS},
+        spending=UNSPENT,
     )
     assert isinstance(result, Account)
     assert result.pending == (late.decided(Outcome.UNKNOWN), recent, done)
@@ -236,8 +262,8 @@ def test_a_write_of_a_kind_that_nobody_can_watch_is_unknown_once_it_is_overdue()
     ("after", "is_worth"),
     [
         pytest.param(an_account(), False, id="nothing changed"),
-        pytest.param(an_account(as_of={DEPLOYMENTS: 99}), False, id="only more was seen"),
-        pytest.param(an_account(as_of={DEPLOYMENTS: 10, PODS: 1}), True, id="a kind is new"),
+        pytest.param(an_account(as_of=SEEN_LATER), False, id="only more was seen"),
+        pytest.param(an_account(as_of={**SEEN_LATER, WIDGETS: 1}), True, id="a kind is new"),
         pytest.param(an_account(settled=1), True, id="the count changed"),
         pytest.param(an_account(suspended=True), True, id="the fence changed"),
         pytest.param(an_account(an_entry()), True, id="the entries changed"),
@@ -248,6 +274,6 @@ def test_whether_a_swap_is_worth_its_cost(*, after: Account, is_worth: bool) -> 
 
 
 def test_nothing_to_settle_is_the_same_account() -> None:
-    account = an_account(an_entry(), settled=1, as_of={DEPLOYMENTS: 100})
+    account = an_account(an_entry(), settled=1, as_of=dict.fromkeys(COUNTED, 100))
     assert settled(account, a_view(a_version(10, ask=1))) == account
     assert account.agent == AGENT

@@ -24,7 +24,7 @@ from controller.accounts.reserve import (
 from controller.apis.resources import Amounts
 from controller.clients.kube.accounts import AccountMissingError, Stored
 from controller.clients.kube.errors import ConflictError, KubeError, UnreachableError
-from tests.accounts import a_proposal, an_account, an_entry
+from tests.accounts import a_proposal, an_account, an_entry, counted
 from tests.fakes.accounts import FakeAccountFeed, FakeAccounts
 from webhooks.reservations import OverloadedError, Patience, Reservations
 from webhooks.turns import Manners
@@ -188,7 +188,7 @@ async def test_nobody_is_answered_before_the_swap_was() -> None:
 
 @pytest.mark.requirement("record-before-effect.reserved-first")
 async def test_after_a_conflict_every_proposal_is_decided_again_by_what_is_stored_now() -> None:
-    bench = await a_bench()
+    bench = await a_bench(counted(an_account()))
     limits = {"pods": 3}
     taken = an_entry(90, after={"pods": 2})
     bench.store.before_swap = once(
@@ -263,7 +263,7 @@ async def test_a_resend_that_finds_its_entry_costs_one_read_and_no_write() -> No
     ],
 )
 async def test_nobody_is_refused_by_an_outdated_copy(change: Callable[[Account], Account]) -> None:
-    bench = await a_bench()
+    bench = await a_bench(counted(an_account()))
     before = bench.store.now(AGENT)
     bench.feed.show(bench.elsewhere(change))
     bench.elsewhere(lambda _: before.account)
@@ -275,7 +275,7 @@ async def test_nobody_is_refused_by_an_outdated_copy(change: Callable[[Account],
 
 
 async def test_a_refusal_beside_a_grant_is_proven_by_the_same_swap() -> None:
-    bench = await a_bench()
+    bench = await a_bench(counted(an_account()))
     limits = {"pods": 1}
 
     verdicts = await asyncio.gather(
