@@ -69,7 +69,7 @@ async def echo(engine: Engine, number: int) -> None:
     """Ask the unit `echo` for a number, and get just that."""
     evaluation = await engine.evaluate({"n": number}, now_ns=1, timeout_seconds=30)
     values = {result.unit: result.value for result in evaluation.results}
-    assert values["governor.echo"] == {"deny": [number], "warn": []}
+    assert values["governor.echo"] == {"deny": [number], "warn": [], "cap": []}
 
 
 async def becomes(holds: Callable[[], bool], *, within_seconds: float = 20.0) -> None:

@@ -21,7 +21,7 @@ def framed(kind: int, request: int, payload: bytes, *, flags: int = 0, reserved:
 
 
 def quiet(names: list[str]) -> bytes:
-    value: list[dict[str, list[str]]] = [{"deny": [], "warn": []}]
+    value: list[dict[str, list[str]]] = [{"deny": [], "warn": [], "cap": []}]
     return json.dumps([{"unit": name, "value": value} for name in names]).encode()
 
 

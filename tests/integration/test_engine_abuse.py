@@ -245,7 +245,7 @@ async def test_swaps_under_load_are_seen_by_whole_evaluations(opa_binary: Path) 
                 evaluation = await engine.evaluate({}, now_ns=1, timeout_seconds=30)
                 seen.add(evaluation.digest)
                 (result,) = evaluation.results
-                assert result.value == {"deny": [sets[evaluation.digest]], "warn": []}
+                assert result.value == {"deny": [sets[evaluation.digest]], "warn": [], "cap": []}
 
         asking = [asyncio.create_task(ask_on()) for _ in range(4)]
         for mark in range(4):

@@ -137,7 +137,7 @@ async def test_a_builtin_error_is_that_units_error_with_its_position(opa_binary:
     async with running(settings_for(opa_binary), policies(ECHO, divide)) as engine:
         evaluation = await engine.evaluate({"n": 0}, now_ns=1, timeout_seconds=20)
     echoed, failed = evaluation.results
-    assert echoed.value == {"deny": [0], "warn": []}
+    assert echoed.value == {"deny": [0], "warn": [], "cap": []}
     assert failed.error == (
         "governor/divide/divide.rego:3: eval_builtin_error: div: divide by zero"
     )
@@ -148,21 +148,21 @@ async def test_a_builtin_error_is_undefined_where_a_unit_asks_for_that(opa_binar
     lenient = replace(policies(), units=(replace(divide, strict_builtin_errors=False),))
     async with running(settings_for(opa_binary), lenient) as engine:
         (result,) = (await engine.evaluate({"n": 0}, now_ns=1, timeout_seconds=20)).results
-    assert result.value == {"deny": [], "warn": []}
+    assert result.value == {"deny": [], "warn": [], "cap": []}
 
 
 async def test_the_time_is_the_one_that_was_given(opa_binary: Path) -> None:
     clock = "package governor.clock\n\ndeny contains time.now_ns()\n"
     async with running(settings_for(opa_binary), policies(clock)) as engine:
         (result,) = (await engine.evaluate({}, now_ns=1234567890123, timeout_seconds=20)).results
-    assert result.value == {"deny": [1234567890123], "warn": []}
+    assert result.value == {"deny": [1234567890123], "warn": [], "cap": []}
 
 
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63, -(2**70), 10**30, 0.1, 1e300])
 async def test_numbers_come_back_as_they_went(opa_binary: Path, number: float) -> None:
     async with running(settings_for(opa_binary), policies(ECHO)) as engine:
         (result,) = (await engine.evaluate({"n": number}, now_ns=1, timeout_seconds=20)).results
-    assert result.value == {"deny": [number], "warn": []}
+    assert result.value == {"deny": [number], "warn": [], "cap": []}
 
 
 async def test_a_number_beyond_a_double_is_the_units_error(opa_binary: Path) -> None:
@@ -171,7 +171,7 @@ async def test_a_number_beyond_a_double_is_the_units_error(opa_binary: Path) -> 
         echoed, squared = (
             await engine.evaluate({"n": 1e200}, now_ns=1, timeout_seconds=20)
         ).results
-    assert echoed.value == {"deny": [1e200], "warn": []}
+    assert echoed.value == {"deny": [1e200], "warn": [], "cap": []}
     assert squared.error is not None
     assert "beyond the range of a double" in squared.error
 

@@ -143,13 +143,17 @@ async def by_unit(engine: Engine, **changes: Json) -> dict[str, UnitResult]:
     return {result.unit: result for result in evaluation.results}
 
 
-async def test_every_unit_answers_with_its_deny_and_warn(engine: Engine) -> None:
+async def test_every_unit_answers_with_all_its_sets(engine: Engine) -> None:
     results = await by_unit(engine, name="malformed")
     assert results["governor.judge"] == UnitResult(
         "governor.judge",
-        {"deny": [{"code": "bad-name", "name": "malformed"}], "warn": [{"code": "long-name"}]},
+        {
+            "deny": [{"code": "bad-name", "name": "malformed"}],
+            "warn": [{"code": "long-name"}],
+            "cap": [],
+        },
     )
-    assert results["governor.divide"].value == {"deny": [1], "warn": []}
+    assert results["governor.divide"].value == {"deny": [1], "warn": [], "cap": []}
 
 
 async def test_the_units_are_those_of_the_bundle(engine: Engine) -> None:
@@ -159,7 +163,7 @@ async def test_the_units_are_those_of_the_bundle(engine: Engine) -> None:
 async def test_a_conflict_in_one_unit_leaves_the_others_standing(engine: Engine) -> None:
     results = await by_unit(engine, low=1, high=9)
     assert results["governor.conflict"].error
-    assert results["governor.judge"].value == {"deny": [], "warn": []}
+    assert results["governor.judge"].value == {"deny": [], "warn": [], "cap": []}
 
 
 async def test_a_builtin_error_is_an_error_and_not_silence(engine: Engine) -> None:
@@ -187,6 +191,7 @@ async def test_many_in_flight_get_their_own_answers(engine: Engine) -> None:
         assert result["governor.judge"].value == {
             "deny": [{"code": "bad-name", "name": name}],
             "warn": [],
+            "cap": [],
         }
 
 

@@ -104,5 +104,5 @@ async def test_the_scripted_process_and_the_real_one_say_the_same(
         evaluation = await engine.evaluate({}, now_ns=1, timeout_seconds=20)
     assert evaluation.digest == loaded.digest.hex()
     assert [(r.unit, r.value) for r in evaluation.results] == [
-        ("governor.quiet", {"deny": [], "warn": []})
+        ("governor.quiet", {"deny": [], "warn": [], "cap": []})
     ]

@@ -67,7 +67,9 @@ def test_a_unit_is_asked_for_all_that_it_may_answer(tmp_path: Path) -> None:
     write(tmp_path, "governor/a/a.rego")
     (unit,) = read_policy_set(tmp_path).units
     assert unit.query == (
-        "deny := {x | some x in data.governor.a.deny}; warn := {x | some x in data.governor.a.warn}"
+        "deny := {x | some x in data.governor.a.deny}; "
+        "warn := {x | some x in data.governor.a.warn}; "
+        "cap := {x | some x in data.governor.a.cap}"
     )
     assert unit.strict_builtin_errors
 

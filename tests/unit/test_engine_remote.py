@@ -79,11 +79,11 @@ async def evaluate(replies: Mapping[str, object]) -> Evaluation:
         assert not client.is_open
 
 
-async def test_every_unit_answers_with_its_deny_and_warn() -> None:
+async def test_every_unit_answers_with_all_its_sets() -> None:
     evaluation = await evaluate({"*": reply([]), "governor.b.deny": reply([{"code": "x"}])})
     assert evaluation.results == (
-        UnitResult("governor.a", {"deny": [], "warn": []}),
-        UnitResult("governor.b", {"deny": [{"code": "x"}], "warn": []}),
+        UnitResult("governor.a", {"deny": [], "warn": [], "cap": []}),
+        UnitResult("governor.b", {"deny": [{"code": "x"}], "warn": [], "cap": []}),
     )
 
 
@@ -95,15 +95,17 @@ async def test_the_digest_is_of_the_revisions() -> None:
     assert first != other
 
 
-async def test_a_unit_with_one_of_the_two_rules_has_the_other_empty() -> None:
+async def test_a_unit_with_one_of_the_rules_has_the_others_empty() -> None:
     without = {"provenance": reply([])["provenance"]}
-    evaluation = await evaluate({"*": reply([1]), "governor.a.warn": without})
-    assert evaluation.results[0].value == {"deny": [1], "warn": []}
+    replies = {"*": reply([1]), "governor.a.warn": without, "governor.a.cap": without}
+    evaluation = await evaluate(replies)
+    assert evaluation.results[0].value == {"deny": [1], "warn": [], "cap": []}
 
 
-async def test_a_unit_with_neither_rule_is_not_silent() -> None:
+async def test_a_unit_with_none_of_the_rules_is_not_silent() -> None:
     without = {"provenance": reply([])["provenance"]}
-    replies = {"*": reply([]), "governor.a.deny": without, "governor.a.warn": without}
+    lacking = {f"governor.a.{rule}": without for rule in ("deny", "warn", "cap")}
+    replies = {"*": reply([]), **lacking}
     (missing, there) = (await evaluate(replies)).results
     assert missing == UnitResult("governor.a", error="the remote OPA has no policy governor.a")
     assert there.error is None
