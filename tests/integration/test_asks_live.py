@@ -6,9 +6,9 @@ the test itself says that they are ready. Nodes are objects that stand for nothi
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -16,7 +16,6 @@ import yaml
 
 from controller.accounts.charges import total
 from controller.apis.json import Json
-from controller.apis.quantities import milli, whole
 from controller.apis.requests import Target
 from controller.apis.resources import Amounts
 from controller.asks.asked import Surroundings, asked_by
@@ -35,48 +34,17 @@ from tests.asking import (
     a_container,
     updating,
 )
+from tests.quotas import Cluster, bare, is_settled, pod_spec, under_a_quota, workload
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
 DEFAULT_MANIFESTS: Final = Path("../shared/corpora/manifests")
 NODES = 2
-LABELS: Json = {"app": "web"}
 STRATEGY: Json = {
     "type": "RollingUpdate",
     "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0},
 }
-
-
-def with_image(container: Object) -> Object:
-    return {**container, "image": "registry.invalid/web:1"}
-
-
-def pod_spec(*containers: Object, **more: Json) -> Object:
-    spec: Object = {"containers": [with_image(one) for one in containers or (a_container(),)]}
-    inits = more.pop("initContainers", None)
-    if isinstance(inits, list):
-        spec["initContainers"] = [with_image(one) for one in inits if isinstance(one, dict)]
-    return {**spec, **more}
-
-
-def workload(target: Target, pod: Object, **spec: Json) -> Object:
-    template: Object = {"metadata": {"labels": LABELS}, "spec": pod}
-    selector: Object = {"matchLabels": LABELS}
-    if target == CONTROLLERS:
-        selector = {"app": "web"}
-    if target == JOBS:
-        pod["restartPolicy"] = "Never"
-    inner: Object = {"template": template, **spec}
-    if target != JOBS:
-        inner["selector"] = selector
-    return bare(target, inner)
-
-
-def bare(target: Target, spec: Object) -> Object:
-    api_version = f"{target.group}/{target.version}" if target.group else target.version
-    metadata: Object = {"name": "web", "labels": LABELS}
-    return {"apiVersion": api_version, "kind": target.kind, "metadata": metadata, "spec": spec}
 
 
 LIMITED: Object = {"name": "main", "resources": {"limits": {"cpu": "0.3", "memory": "100M"}}}
@@ -139,82 +107,9 @@ WORKLOADS = [
 ]
 
 
-class Cluster:
-    """One namespace of the control plane, under a quota."""
-
-    def __init__(self, plane: ControlPlane, namespace: str) -> None:
-        self._plane = plane
-        self._namespace = namespace
-
-    def path(self, target: Target, name: str = "") -> str:
-        """Of one object, or of all of its kind."""
-        group = f"/apis/{target.group}" if target.group else "/api"
-        base = f"{group}/{target.version}/namespaces/{self._namespace}/{target.resource}"
-        return f"{base}/{name}" if name else base
-
-    def create(self, target: Target, obj: Mapping[str, Json]) -> Object:
-        """As it is stored."""
-        created = self._plane.admin.call("POST", self.path(target), obj)
-        assert created.status == 201, created.text
-        return cast("Object", created.json)
-
-    def dry_run(self, obj: Mapping[str, Json]) -> Object | None:
-        """The Pod as the API server would store it; None: it refuses it."""
-        answer = self._plane.admin.call("POST", f"{self.path(PODS)}?dryRun=All", obj)
-        return answer.json if answer.status == 201 else None
-
-    def get(self, target: Target, name: str = "web") -> Object:
-        """As it is stored now."""
-        return cast("Object", self._plane.admin.call("GET", self.path(target, name)).json)
-
-    def replace(self, target: Target, obj: Object) -> Object:
-        """As it is stored then."""
-        replaced = self._plane.admin.call("PUT", self.path(target, "web"), obj)
-        assert replaced.ok, replaced.text
-        return cast("Object", replaced.json)
-
-    def used(self) -> Amounts | None:
-        """What the quota says is held; None before it has counted."""
-        quota = self._plane.admin.call("GET", self.path(QUOTAS, "all")).json
-        used = quota.get("status", {}).get("used")
-        if not used:
-            return None
-        amounts = {"cpu": milli(used["cpu"]), "memory": whole(used["memory"])}
-        return total([amounts | {"pods": whole(used["pods"])}])
-
-    def pods(self) -> dict[str, Any]:
-        """All Pods, as a list with its resource version."""
-        return cast("dict[str, Any]", self._plane.admin.call("GET", self.path(PODS)).json)
-
-    def make_ready(self, pod: str) -> None:
-        """What a kubelet would report."""
-        status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-        self._plane.admin.call(
-            "PATCH",
-            f"{self.path(PODS, pod)}/status",
-            {"status": status},
-            content_type="application/merge-patch+json",
-        )
-
-    def events_since(self, version: str) -> Iterator[dict[str, Any]]:
-        """Whatever became of Pods from that resource version on."""
-        query = f"watch=1&resourceVersion={version}&timeoutSeconds=2"
-        lines = self._plane.admin.call("GET", f"{self.path(PODS)}?{query}").text.splitlines()
-        return (json.loads(line) for line in lines)
-
-
-QUOTAS = Target("", "v1", "ResourceQuota", "resourcequotas")
-HARD: Json = {"cpu": "1000", "memory": "1000Gi", "pods": "1000"}
-
-
 @pytest.fixture
 def place(control_plane: ControlPlane, namespace: str) -> Cluster:
-    cluster = Cluster(control_plane, namespace)
-    quota = bare(QUOTAS, {"hard": HARD})
-    metadata: Json = {"name": "all"}
-    cluster.create(QUOTAS, {**quota, "metadata": metadata})
-    eventually(lambda: cluster.used() is not None, "the quota counts")
-    return cluster
+    return under_a_quota(control_plane, namespace)
 
 
 @pytest.fixture
@@ -241,15 +136,6 @@ def test_at_rest_an_object_asks_what_the_quota_charges(
     eventually(lambda: place.used() == asked, f"the quota charges {dict(asked)}")
     of_pods = total(ask_of("", "pods", pod).total for pod in place.pods()["items"])
     assert of_pods == asked
-
-
-def is_settled(place: Cluster, target: Target) -> bool:
-    """Whether there are as many Pods as the object asks for."""
-    stored = place.get(target)
-    ask = ask_of(target.group, target.resource, stored)
-    if ask.fleet is not None and ask.fleet.is_per_node:
-        return False
-    return len(place.pods()["items"]) == ask.total.get("pods", 0)
 
 
 def test_a_daemon_set_asks_for_no_less_before_its_controller_has_seen_it(
