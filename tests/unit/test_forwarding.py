@@ -182,12 +182,12 @@ async def test_the_preferred_writer_asks_nobody(world: World) -> None:
 async def test_what_was_forwarded_is_swapped_where_it_arrives(world: World) -> None:
     """Also where another process has become the preferred one meanwhile."""
     other = writer_beside(WRITER)
-    asker = world.process("a")
-    async with silent() as address:
+    asker, third = world.process("a"), world.process(other)
+    async with answering(answers_of(third), world.folder) as address:
         middle = world.process(WRITER, knows={WRITER: address, other: address})
         async with world.living(WRITER, answers_of(middle)):
             assert isinstance(await asker.reserve(a_proposal()), Reserved)
-    assert (asker.swaps.count, middle.swaps.count) == (0, 1)
+    assert (asker.swaps.count, middle.swaps.count, third.swaps.count) == (0, 1, 0)
 
 
 def always(verdict: Reservation) -> Callable[[Account, Proposal], Reservation]:
