@@ -14,12 +14,12 @@ from tests.policies.opa import Opa, members, texts
 from tests.policies.schema import published_schema
 
 SEVERITIES = {"low", "medium", "high", "critical"}
-FINDINGS = ("deny", "warn")
+FINDINGS = ("deny", "warn", "cap")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule that adds to a unit's `deny` or `warn`."""
+    """One rule that adds to a unit's `deny`, `warn` or `cap`."""
 
     unit: str
     name: str
@@ -34,7 +34,7 @@ def opa(opa_binary: Path, repository: Path) -> Opa:
 
 @pytest.fixture(scope="module")
 def findings(opa: Opa) -> list[Finding]:
-    """Every rule of every unit that refuses or warns, as the parser sees them."""
+    """Every rule of every unit that refuses, warns or caps, as the parser sees them."""
     found = [finding for path in opa.sources for finding in _findings_in(opa, path)]
     assert found
     return found
@@ -158,7 +158,8 @@ def test_every_code_is_produced_by_a_rego_case(
         cases = opa.evaluate(
             f"case := data.{unit}_test.denied_cases[sentence]; document := case[1]; "
             f"answer := data.{unit} with input as document; "
-            'codes := {found.code | some name in {"deny", "warn"}; some found in answer[name]}'
+            'codes := {found.code | some name in {"deny", "warn", "cap"}; '
+            "some found in answer[name]}"
         )
         produced = {code for case in cases for code in cast("list[str]", case["codes"])}
 
