@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import NoReturn
+from typing import NoReturn, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -29,6 +29,7 @@ from controller.feeds.accounts import AccountFeed
 from controller.feeds.certificates import CertificateFeed, CertificatePolicy
 from controller.feeds.priority import PriorityFeed
 from controller.feeds.registry import RegistryFeed
+from controller.feeds.surroundings import SurroundingsFeed
 from controller.judging import RunningEngine, build_reviewer, running_engine
 from controller.leading import Leader
 from controller.peering import Peering
@@ -69,11 +70,12 @@ async def run_webhook(settings: WebhookSettings) -> None:
         )
         peering = Peering(client, settings, certificates, name=_mint(), clock_ms=_clock_ms)
         reservations = Reservations(AccountStore(client), accounts, forwards=peering.forwarding)
-        callers = Callers(registry)
-        missing = _readiness(registry, accounts, priority, engine=engine)
+        callers, surroundings = Callers(registry), SurroundingsFeed(client)
+        missing = _readiness(engine, registry, accounts, priority, surroundings)
         app = WebhookApp(
             admission=Admission(
                 callers=callers,
+                surroundings=surroundings,
                 reviewer=build_reviewer(engine, settings, mint_change=_mint),
                 outbox=outbox,
                 reservations=reservations,
@@ -83,6 +85,7 @@ async def run_webhook(settings: WebhookSettings) -> None:
             ),
             mutator=Mutator(
                 callers=callers,
+                surroundings=surroundings,
                 outbox=outbox,
                 stamp_key=keys.stamp,
                 mint_change=_mint,
@@ -102,7 +105,7 @@ async def run_webhook(settings: WebhookSettings) -> None:
         )
         async with asyncio.TaskGroup() as tasks:
             feeds = (registry.run(), accounts.run(), priority.run(), certificates.run())
-            work = (*feeds, peering.run(reservations, accounts))
+            work = (*feeds, surroundings.run(), peering.run(reservations, accounts))
             background = [tasks.create_task(each) for each in work]
             _stop_on_signals(lambda: _stop(server, peering, tasks))
             if settings.reuse_port:
@@ -165,13 +168,13 @@ def _expected_caller(settings: WebhookSettings) -> ExpectedCaller:
     return expected
 
 
-def _readiness(
-    registry: RegistryFeed, accounts: AccountFeed, priority: PriorityFeed, *, engine: RunningEngine
-) -> Readiness:
+class _Feed(Protocol):
+    def missing(self) -> tuple[str, ...]: ...
+
+
+def _readiness(engine: RunningEngine, *feeds: _Feed) -> Readiness:
     return lambda: (
-        *registry.missing(),
-        *accounts.missing(),
-        *priority.missing(),
+        *(reason for feed in feeds for reason in feed.missing()),
         *(() if engine.is_ready else ("engine: is not running",)),
     )
 

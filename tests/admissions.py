@@ -16,6 +16,7 @@ from controller.admission.reviewer import Reviewer
 from controller.agents.registry import Registry
 from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation, Target
+from controller.asks.ownership import AGENT
 from controller.clients.outbox.outbox import Outbox
 from controller.clients.outbox.rows import Row
 from controller.policy.engine import Evaluation
@@ -32,6 +33,7 @@ from tests.builders import (
 from tests.fakes.accounts import FakeAccountFeed, FakeAccounts
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.registries import ScriptedRegistries
+from tests.fakes.surroundings import ScriptedSurroundings
 from tests.outboxes import Clock, names, open_outbox, read_outboxes
 from tests.recorded import CONTENT_KEY, OTHER_CHANGE, STAMP_KEY, stamped
 from webhooks.admission import Admission
@@ -64,7 +66,7 @@ def a_create(
     name: str = "web",
 ) -> AdmissionRequest:
     """As `/validate` sees it: with its uid, and stamped."""
-    made = obj or an_object(target, name=name, namespace=namespace)
+    made = obj or owned(an_object(target, name=name, namespace=namespace))
     return a_request(target=target, namespace=namespace, name=name, obj=stamped(made))
 
 
@@ -75,14 +77,21 @@ def an_update_of(
     target: Target = DEPLOYMENTS,
 ) -> AdmissionRequest:
     """From one stamped content to another, of version 7."""
-    before = old or an_object(target, spec={"replicas": 2})
-    after = new or an_object(target, spec={"replicas": 3})
+    before = old or owned(an_object(target, spec={"replicas": 2}))
+    after = new or owned(an_object(target, spec={"replicas": 3}))
     return a_request(
         Operation.UPDATE,
         target=target,
         old=stamped(before, OTHER_CHANGE),
         obj=stamped(after),
     )
+
+
+def owned(obj: dict[str, Json], agent: str = AGENT_NAME) -> dict[str, Json]:
+    """Labelled as `/mutate` labels it."""
+    metadata = obj["metadata"]
+    assert isinstance(metadata, dict)
+    return {**obj, "metadata": {**metadata, "labels": {AGENT: agent}}}
 
 
 def as_dry_run(request: AdmissionRequest) -> AdmissionRequest:
@@ -112,12 +121,14 @@ class Desk:
     clock: Clock = field(default_factory=Clock)
     store: FakeAccounts = field(default_factory=FakeAccounts)
     feed: FakeAccountFeed = field(default_factory=FakeAccountFeed)
+    surroundings: ScriptedSurroundings = field(default_factory=ScriptedSurroundings)
 
     def __post_init__(self) -> None:
         mint = names(first=500)
         callers = Callers(self.registries)
         self.admission = Admission(
             callers=callers,
+            surroundings=self.surroundings,
             reviewer=Reviewer(
                 engine=self.engine,
                 clock_ns=lambda: self.clock() * 1_000_000,
@@ -132,6 +143,7 @@ class Desk:
         )
         self.mutator = Mutator(
             callers=callers,
+            surroundings=self.surroundings,
             outbox=self.outbox,
             stamp_key=STAMP_KEY,
             mint_change=mint,

@@ -8,13 +8,22 @@ its body is durable, nothing allowed before it is reserved.
 import asyncio
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
 from controller.accounts.encoding import EntryUnwritableError
-from controller.accounts.entries import Entry
-from controller.accounts.reserve import Backlog, Proposal, StaleMandate, Suspended
+from controller.accounts.entries import Attempt, Entry
+from controller.accounts.limits import UNLIMITED, Limits
+from controller.accounts.reserve import (
+    AlreadySettled,
+    Backlog,
+    Proposal,
+    Reserved,
+    StaleMandate,
+    Suspended,
+)
 from controller.admission.case import (
     Case,
     RecordKeys,
@@ -24,24 +33,31 @@ from controller.admission.case import (
     lacks_room,
     open_case,
     probe_of,
+    raises_by_scale,
 )
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
+from controller.admission.limits import limits_of
 from controller.admission.reservation import (
     conclude_reservation,
     no_room_for_stamp,
+    owner_is_missing,
     record_failed,
     refuse,
+    scale_is_not_owned,
     stamp_is_missing,
 )
 from controller.admission.reviewer import Reviewer
 from controller.agents.registry import Registry
 from controller.apis.mandates import Mandate
 from controller.apis.requests import AdmissionRequest
+from controller.apis.resources import NOTHING, Amounts
+from controller.asks.asked import Needs, Surroundings, needs_of
 from controller.clients.kube.errors import KubeError
 from controller.clients.outbox.errors import OutboxError
 from controller.clients.outbox.outbox import Outbox
 from controller.clients.outbox.rows import RowKind
 from controller.mutation.room import annotation_bytes
+from controller.policy.denials import Denial
 from controller.records.stamps import MissingStamp
 from webhooks.callers import Callers, CallerUnknownError
 from webhooks.reservations import Reservations
@@ -49,11 +65,24 @@ from webhooks.reservations import Reservations
 _log = structlog.stdlib.get_logger("governor.webhook")
 
 
+class Gathers(Protocol):
+    """Looks up what the asks of a write depend on."""
+
+    async def gather(self, needs: Needs, *, namespace: str) -> Surroundings:
+        """What one write needs to be known.
+
+        Raises:
+            KubeError: it could not be read.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """Answers `/validate`."""
 
     callers: Callers
+    surroundings: Gathers
     reviewer: Reviewer
     outbox: Outbox
     reservations: Reservations
@@ -85,52 +114,78 @@ class Admission:
         self, registry: Registry, request: AdmissionRequest, made_at: int
     ) -> Outcome | None:
         """The outcome by these mandates; None where the account knows of newer ones."""
-        case = open_case(request, registry, keys=self.keys, made_at=made_at)
+        try:
+            around = await self.surroundings.gather(needs_of(request), namespace=request.namespace)
+        except KubeError as error:
+            return Postponed("", f"what the write asks for cannot be told now: {error}")
+        case = open_case(request, registry, keys=self.keys, made_at=made_at, surroundings=around)
         outcome: Outcome | None
-        outcome = await self.reviewer.review(case.request, registry, change=case.change)
+        outcome = await self.reviewer.review(
+            case.request, registry, change=case.change, asked=case.asked, usage=self._usage(case)
+        )
         if isinstance(outcome, Granted) and case.agent is not None:
-            outcome = await self._take_in(case, outcome, case.agent.mandate)
+            mandate = case.agent.mandate
+            limits = limits_of(mandate, outcome.caps, registry.prices)
+            outcome = await self._take_in(case, outcome, _Terms(mandate, limits))
         if isinstance(outcome, Denied):
             await self._record_denial(case, outcome)
         return outcome
 
-    async def _take_in(self, case: Case, granted: Granted, mandate: Mandate) -> Outcome | None:
-        if case.is_recorded and lacks_room(case):
-            return refuse(granted, no_room_for_stamp(annotation_bytes(case.request.obj)))
-        if case.is_recorded and isinstance(case.traced, MissingStamp):
-            return refuse(granted, stamp_is_missing())
+    def _usage(self, case: Case) -> Amounts:
+        """What the agent is known to hold: advice for the policies, the account decides."""
+        return NOTHING if case.agent is None else self.reservations.usage(case.agent.mandate.name)
+
+    async def _take_in(self, case: Case, granted: Granted, terms: "_Terms") -> Outcome | None:
+        unprovable = self._find_unprovable(case, terms)
+        if unprovable is not None:
+            return refuse(granted, unprovable)
         try:
             if not case.is_recorded:
-                return await self._ask_fence(case, granted, mandate)
+                return await self._ask_fence(case, granted, terms)
             if case.request.dry_run:
-                return await self._consult(case, granted, mandate)
-            return await self._reserve(case, granted, mandate)
+                return await self._consult(case, granted, terms)
+            return await self._reserve(case, granted, terms)
         except KubeError as error:
             return Postponed(granted.change, f"the account: {error}")
         except (OutboxError, EntryUnwritableError) as error:
             return refuse(granted, record_failed(str(error)))
 
-    async def _ask_fence(self, case: Case, granted: Granted, mandate: Mandate) -> Outcome | None:
+    def _find_unprovable(self, case: Case, terms: "_Terms") -> Denial | None:
+        """Why nobody could tell afterwards whose write, or whose object, this is."""
+        if not case.is_recorded:
+            return None
+        if lacks_room(case):
+            return no_room_for_stamp(annotation_bytes(case.request.obj))
+        if isinstance(case.traced, MissingStamp):
+            return stamp_is_missing()
+        if not case.keeps_owner:
+            return owner_is_missing(terms.mandate.name)
+        if raises_by_scale(case, terms.mandate.name) and terms.limits.hold_anything:
+            return scale_is_not_owned(terms.mandate.name)
+        return None
+
+    async def _ask_fence(self, case: Case, granted: Granted, terms: "_Terms") -> Outcome | None:
         """What leaves no record stops all the same where its agent does, however our watch lags."""
-        proposal = _proposal(probe_of(case, granted.change), mandate)
-        consulted = await self.reservations.consult(mandate.name, proposal)
+        proposal = terms.propose(case, probe_of(case, granted.change))
+        proposal = replace(proposal, limits=UNLIMITED)
+        consulted = await self.reservations.consult(terms.mandate.name, proposal)
         if isinstance(consulted.verdict, StaleMandate):
             return None
         is_stopped = isinstance(consulted.verdict, Suspended)
         return conclude_reservation(granted, consulted.verdict) if is_stopped else granted
 
-    async def _consult(self, case: Case, granted: Granted, mandate: Mandate) -> Outcome | None:
+    async def _consult(self, case: Case, granted: Granted, terms: "_Terms") -> Outcome | None:
         """The account's verdict as of now, without a trace."""
-        proposal = _proposal(entry_of(case, granted.change), mandate)
-        consulted = await self.reservations.consult(mandate.name, proposal)
+        proposal = terms.propose(case, entry_of(case, granted.change))
+        consulted = await self.reservations.consult(terms.mandate.name, proposal)
         if isinstance(consulted.verdict, StaleMandate):
             return None
         account = consulted.resource_version
-        return conclude_reservation(granted, consulted.verdict, account=account)
+        return conclude_reservation(granted, consulted.verdict, asked=case.asked, account=account)
 
-    async def _reserve(self, case: Case, granted: Granted, mandate: Mandate) -> Outcome | None:
+    async def _reserve(self, case: Case, granted: Granted, terms: "_Terms") -> Outcome | None:
         """Record, then reserve: in this order, so that no entry is without its body."""
-        backlog = self.reservations.backlog(mandate.name)
+        backlog = self.reservations.backlog(terms.mandate.name)
         if backlog:  # or every repetition would leave a body, for as long as the ledger is down
             return conclude_reservation(granted, Backlog(backlog))
         body = body_of(case, granted)
@@ -138,8 +193,19 @@ class Admission:
         attempt = await self.outbox.append(body, kind=RowKind.BODY, key=key, made_at=case.made_at)
         record = hashlib.sha256(body).hexdigest()
         entry = entry_of(case, granted.change, attempt=attempt, record=record)
-        tried = await self.reservations.reserve(mandate.name, _proposal(entry, mandate))
-        return None if isinstance(tried, StaleMandate) else conclude_reservation(granted, tried)
+        tried = await self.reservations.reserve(terms.mandate.name, terms.propose(case, entry))
+        if not isinstance(tried, Reserved | AlreadySettled):
+            await self._withdraw(attempt)
+        if isinstance(tried, StaleMandate):
+            return None
+        return conclude_reservation(granted, tried, asked=case.asked)
+
+    async def _withdraw(self, attempt: Attempt) -> None:
+        """Nothing was reserved: the body would be recorded as an attempt that nobody made."""
+        try:
+            await self.outbox.withdraw(attempt)
+        except OutboxError as error:
+            _log.warning("body not withdrawn", attempt=str(attempt), error=str(error))
 
     async def _record_denial(self, case: Case, denied: Denied) -> None:
         """What was denied is recorded too; the refusal stands even where that fails."""
@@ -153,5 +219,19 @@ class Admission:
             _log.error("denial not recorded", change=denied.change, error=str(error))
 
 
-def _proposal(entry: Entry, mandate: Mandate) -> Proposal:
-    return Proposal(entry, mandate_uid=mandate.uid, mandate_generation=mandate.generation)
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """By what a granted write is reserved."""
+
+    mandate: Mandate
+    limits: Limits
+
+    def propose(self, case: Case, entry: Entry) -> Proposal:
+        """Ask for this entry."""
+        return Proposal(
+            entry,
+            mandate_uid=self.mandate.uid,
+            mandate_generation=self.mandate.generation,
+            limits=self.limits,
+            owner=case.asked.owner,
+        )

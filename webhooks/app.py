@@ -21,6 +21,7 @@ from controller.admission.answer import write_answer, write_malformed
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
 from controller.admission.review import MalformedReviewError, read_review
 from controller.apis.requests import AdmissionRequest
+from controller.clients.kube.errors import KubeError
 from controller.clients.outbox.errors import OutboxError
 from controller.mutation.stamp import Mutation, write_mutation_answer
 from webhooks.callers import CallerUnknownError
@@ -116,7 +117,7 @@ class WebhookApp(FastAPI):
     async def _mutate(self, request: AdmissionRequest) -> Reply:
         try:
             mutation = await self._mutator.mutate(request)
-        except CallerUnknownError as error:
+        except (CallerUnknownError, KubeError) as error:
             return _postponed(str(error))
         except OutboxError as error:
             _log.warning("reason not recorded", uid=request.uid, error=str(error))

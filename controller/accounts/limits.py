@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from controller.apis.mandates import Budget
 from controller.apis.pricebooks import PriceBook
-from controller.apis.resources import NOTHING, Amounts
+from controller.apis.resources import NOTHING, USD, Amounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class Limits:
     prices: PriceBook = field(default_factory=PriceBook)
     are_relaxed: bool = False
     """What exceeds them is entered all the same, and told (`Reserved.excess`)."""
+
+    @property
+    def hold_anything(self) -> bool:
+        """Whether what live objects hold is limited, by amount or by what it costs."""
+        return bool(self.quota) or any(budget.resource == USD for budget in self.budgets)
 
 
 UNLIMITED = Limits()

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from controller.accounts.charges import increase
 from controller.accounts.entries import Action, Attempt, Entry
 from controller.admission.judge import Denied, Granted
 from controller.admission.review import metadata_text
@@ -15,6 +16,8 @@ from controller.agents.identify import Agent, identify
 from controller.agents.registry import Registry
 from controller.apis.mandates import Enforcement
 from controller.apis.requests import AdmissionRequest, Operation
+from controller.asks.asked import Asked, Surroundings, asked_by
+from controller.asks.ownership import owner_is_kept
 from controller.mutation.room import has_room
 from controller.records.body import Judged, Verdict, write_body
 from controller.records.content import content_digest, traced_digest
@@ -24,6 +27,7 @@ from controller.records.versions import number_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+NOTHING_AROUND = Surroundings()
 NO_ATTEMPT = Attempt("", 0)
 """Of a dry run: nothing is written down."""
 
@@ -55,6 +59,10 @@ class Case:
     digest: str
     """Of what was validated; what the stored version is compared with."""
     old_digest: str
+    asked: Asked
+    """What the objects ask, before and after."""
+    keeps_owner: bool
+    """Whether the object says whose it is, as `/mutate` saw to it wherever it set a stamp."""
     made_at: int
     """Milliseconds since the epoch."""
 
@@ -82,19 +90,35 @@ def leaves_record(request: AdmissionRequest) -> bool:
 
 
 def open_case(
-    request: AdmissionRequest, registry: Registry, *, keys: RecordKeys, made_at: int
+    request: AdmissionRequest,
+    registry: Registry,
+    *,
+    keys: RecordKeys,
+    made_at: int,
+    surroundings: Surroundings = NOTHING_AROUND,
 ) -> Case:
-    """Prepare one write for its judge."""
+    """Prepare one write for its judge.
+
+    Args:
+        request: as it came, its secrets included.
+        registry: the mandates of the moment.
+        keys: of stamps and digests.
+        made_at: milliseconds since the epoch.
+        surroundings: what its asks depend on (`controller.asks.asked.needs_of`).
+    """
     redacted = redact(request, governance=registry.governance, key=keys.content)
     identity = identify(request.user, registry)
+    agent = identity if isinstance(identity, Agent) else None
     traced = _traced(request, key=keys.stamp)
-    key = keys.content
+    asked, key = asked_by(request, surroundings), keys.content
     return Case(
         redacted=redacted,
-        agent=identity if isinstance(identity, Agent) else None,
+        agent=agent,
         traced=traced,
         digest=traced_digest(request, traced, key=key) if isinstance(traced, Traced) else "",
         old_digest=content_digest(request.old, key=key) if request.old else "",
+        asked=asked,
+        keeps_owner=agent is None or _keeps_owner(request, traced, agent, asked),
         made_at=made_at,
     )
 
@@ -105,6 +129,14 @@ def lacks_room(case: Case) -> bool:
     action = None if isinstance(case.traced, MissingStamp) else case.traced.action
     would_be_stamped = case.request.dry_run and action in _STAMPED
     return (is_missing or would_be_stamped) and not has_room(case.request.obj)
+
+
+def raises_by_scale(case: Case, agent: str) -> bool:
+    """Whether a subresource raises an object that is not the agent's, and cannot make it so."""
+    action = None if isinstance(case.traced, MissingStamp) else case.traced.action
+    raises = increase(case.asked.before, case.asked.after)
+    is_unmarkable = action not in _STAMPED and bool(case.request.target.subresource)
+    return is_unmarkable and bool(raises) and case.asked.owner != agent
 
 
 def entry_of(case: Case, change: str, *, attempt: Attempt = NO_ATTEMPT, record: str = "") -> Entry:
@@ -133,6 +165,8 @@ def entry_of(case: Case, change: str, *, attempt: Attempt = NO_ATTEMPT, record: 
         digest=case.digest,
         old_change=case.traced.old_change,
         old_digest=case.old_digest,
+        before=case.asked.before,
+        after=case.asked.after,
         record=record,
     )
 
@@ -213,6 +247,15 @@ def _traced(request: AdmissionRequest, *, key: bytes) -> Traced | MissingStamp:
         return traced
     uid, version = _subject(request)
     return traced if uid and version else Traced(Action.UNTRACED, traced.kind)
+
+
+def _keeps_owner(
+    request: AdmissionRequest, traced: Traced | MissingStamp, agent: Agent, asked: Asked
+) -> bool:
+    is_stamped = isinstance(traced, Traced) and traced.action in _STAMPED
+    if request.dry_run or not is_stamped:
+        return True
+    return owner_is_kept(request, agent=agent.mandate.name, asked=asked)
 
 
 def _subject(request: AdmissionRequest) -> tuple[str, int]:

@@ -26,6 +26,7 @@ from tests.admissions import (
     a_fence,
     an_update_of,
     as_dry_run,
+    owned,
 )
 from tests.asgi import Answered, call
 from tests.builders import (
@@ -227,7 +228,7 @@ async def test_an_account_that_cannot_be_reached_postpones(
 async def test_an_account_that_is_not_made_yet_postpones(tmp_path: Path) -> None:
     registry = a_registry(a_mandate("other"))
     desk = await a_desk(tmp_path, registry=registry)
-    outcome = await desk.admission.admit(a_create())
+    outcome = await desk.admission.admit(a_create(owned(an_object(), "other")))
     assert isinstance(outcome, Postponed)
     assert "the account of other is not there yet" in outcome.reason
 
@@ -342,7 +343,7 @@ async def test_the_accounts_fence_refuses_though_the_mandates_here_know_of_no_su
     kinds = [
         (row.kind, body["verdict"]) for row, body in zip(desk.rows(), desk.bodies(), strict=True)
     ]
-    assert kinds == [(RowKind.BODY, "granted"), (RowKind.DENIAL, "denied")]
+    assert kinds == [(RowKind.DENIAL, "denied")]
 
 
 @pytest.mark.requirement("never-oversold.fence-copied")

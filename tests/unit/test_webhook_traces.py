@@ -26,6 +26,7 @@ from tests.admissions import (
     a_fence,
     an_update_of,
     as_dry_run,
+    owned,
 )
 from tests.asgi import Answered, call
 from tests.builders import (
@@ -237,7 +238,7 @@ def a_secret(value: str = SECRET_VALUE) -> dict[str, Json]:
 @pytest.mark.parametrize(
     "request_",
     [
-        pytest.param(a_create(a_secret(), target=SECRETS), id="a create"),
+        pytest.param(a_create(owned(a_secret()), target=SECRETS), id="a create"),
         pytest.param(
             an_update_of(a_secret("b2xkLW9sZC1vbGQ="), a_secret(), target=SECRETS), id="an update"
         ),
@@ -280,7 +281,7 @@ async def test_a_fault_on_the_way_is_no_grant_and_its_log_keeps_the_secret(
     desk = await a_desk(tmp_path)
     desk.store.before_swap = raising(RuntimeError(f"cannot handle {SECRET_VALUE}"))
     with capture_logs() as logs:
-        answered = await ask(desk, a_create(a_secret(), target=SECRETS))
+        answered = await ask(desk, a_create(owned(a_secret()), target=SECRETS))
     assert answered.status == 500
     assert "response" not in answered.document
     assert [line["event"] for line in logs] == ["review failed"]
