@@ -42,7 +42,7 @@ HASTY = Pace(answer=0.05, connect=0.05, rest=0.0)
 
 def writer_beside(other: str) -> str:
     """A name that prefers to write the account, of itself and another."""
-    names = map(str, itertools.count())
+    names = (name for name in map(str, itertools.count()) if name != other)
     return next(name for name in names if preferred_writer(AGENT, (name, other)) == name)
 
 
