@@ -252,6 +252,26 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "never-oversold.unserved-proven",
         "A kind leaves the Account only when discovery and a 404 prove that it is served no more.",
     ),
+    Requirement(
+        "never-oversold.limits",
+        "What all granted writes may come to hold stays within every quota, and no raise is "
+        "granted under a limit before the Account says that it was counted, by the prices in force.",
+    ),
+    Requirement(
+        "never-oversold.windows",
+        "In no window more is spent than its budget: each change counts once, a lost one is given "
+        "back once, and the passing of time never lifts what is granted above the limit.",
+    ),
+    Requirement(
+        "never-oversold.trees",
+        "What an agent holds is never counted as less than what lives of its objects and what "
+        "their controllers may still make without another write.",
+    ),
+    Requirement(
+        "never-oversold.one-moment",
+        "Holdings are counted from one moment in every counted kind, and a raise is decided by "
+        "what that moment shows.",
+    ),
     # Records form a hash chain; any loss, edit, gap or cut tail is found.
     Requirement(
         "history-append-only.verify",
@@ -305,6 +325,12 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "Beside webhooks that never rest the settler swaps often enough that an agent is not "
         "refused for writes that are long decided.",
     ),
+    # What controllers make for an agent is the agent's.
+    Requirement(
+        "identity-carried.once-at-its-root",
+        "What controllers make of an agent's objects is charged to that agent, once, at the root "
+        "of its tree, and nothing in it is charged to anybody else.",
+    ),
     # A dry run gets the true verdict and leaves no trace.
     Requirement(
         "dry-run-clean.true-verdict",
@@ -319,10 +345,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
 
 
 DEFERRED: tuple[Deferred, ...] = (
-    Deferred("never-oversold.limits", "no ask is extracted yet, so no limit is sold"),
     Deferred(
-        "identity-carried",
-        "what controllers make for an agent is not attributed to it yet, and reaches no review",
+        "identity-carried.reviewed",
+        "what controllers make for an agent is charged to it, and reaches no review yet",
     ),
     Deferred("isolation-is-evidence", "no sandbox is judged yet: Governance has no handlers"),
     Deferred("same-judge.replay", "records hold no whole input document yet"),
