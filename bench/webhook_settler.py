@@ -34,8 +34,8 @@ from controller.clients.outbox.rows import Row
 from controller.feeds.accounts import AccountFeed
 from reconcilers.committer import CommitterPace
 from reconcilers.inbox import Inbox
-from reconcilers.settlement import Pacing
-from webhooks.reservations import Accounts
+from reconcilers.ports import Pacing
+from webhooks.accounts import Accounts
 
 LOOK_SECONDS = Pacing().debounce_seconds
 COMMIT_SECONDS = CommitterPace().busy

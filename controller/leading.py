@@ -33,7 +33,8 @@ from reconcilers.histories import Histories
 from reconcilers.inbox import Inbox
 from reconcilers.needs import Times
 from reconcilers.patience import until_answered
-from reconcilers.settlement import Ledger, Pacing, Ports, Settlement
+from reconcilers.ports import Ledger, Pacing, Ports
+from reconcilers.settlement import Settlement
 
 _OPEN_AGAIN_SECONDS = 5.0
 _ALARM_SECONDS = 15.0
@@ -95,13 +96,14 @@ class Leader:
         histories = Histories(
             self._client,
             discovery,
-            lambda body: version_of(body, stamp_key=stamp, content_key=content),
+            lambda kind, body: version_of(body, kind=kind, stamp_key=stamp, content_key=content),
         )
         ports = Ports(
             client=self._client,
             store=AccountStore(self._client),
             accounts=self._accounts,
             mandates=self._registry.mandates,
+            prices=self._registry,
             discovery=discovery,
             ledger=Ledger(self._committed, on_outcomes=self._on_outcomes),
         )

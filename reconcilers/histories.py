@@ -8,13 +8,14 @@ in the Accounts.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import NoReturn, Protocol
+from enum import Enum
+from typing import NoReturn, Protocol, TypeAlias
 
 import structlog
 
+from controller.accounts.account import COUNTED
 from controller.accounts.entries import WatchedKind
 from controller.accounts.views import KindView, Version
 from controller.clients.kube.client import Object
@@ -24,10 +25,23 @@ from controller.clients.kube.exact import ListsExactly, newest_version, pages_at
 from controller.clients.kube.informer import Chance, Follower, Pace
 from controller.clients.kube.resources import Resource
 from controller.feeds.registry import ATTENTIVE
+from reconcilers.timeline import Timeline
 
-Project = Callable[[Object], Version]
-OnNews = Callable[[str | None], None]
-"""Told the uid of which a new version was seen; None: the kind was listed, perhaps after a gap."""
+Project = Callable[[WatchedKind, Object], Version]
+
+
+class Heard(Enum):
+    """What a history hears but versions."""
+
+    LIST = "all that there is, perhaps after a gap"
+    BOOKMARK = "how far it is"
+
+
+News: TypeAlias = Version | Heard
+OnNews = Callable[[WatchedKind, News], None]
+BRISK = replace(ATTENTIVE, lasting=3)
+"""Of the counted kinds: the API server says how far each is two seconds before a watch ends, and
+whatever is counted waits for the last of them."""
 
 log = structlog.get_logger("governor.reconcilers")
 
@@ -46,73 +60,6 @@ class Retention:
     """A kind that no account needs is watched on for so long."""
 
 
-class Timeline:
-    """The versions of one kind: replaced by lists, grown by events, cut at the old end."""
-
-    def __init__(self) -> None:
-        self.listed_at = 0
-        self.seen_to = 0
-        self._objects: dict[str, tuple[Version, ...]] = {}
-        self._events: deque[tuple[int, str]] = deque()
-        self._view: KindView | None = None
-
-    @property
-    def length(self) -> int:
-        """How many versions came as events and are kept."""
-        return len(self._events)
-
-    def relist(self, versions: Iterable[Version], *, at: int) -> None:
-        """Begin anew with what there was at that resource version: a gap."""
-        self._objects = {version.uid: (version,) for version in versions}
-        self._events.clear()
-        self.listed_at = self.seen_to = at
-        self._view = None
-
-    def add(self, version: Version) -> None:
-        """Take in what one event brought."""
-        self._objects[version.uid] = (*self._objects.get(version.uid, ()), version)
-        self._events.append((version.version, version.uid))
-        self.reach(version.version)
-
-    def reach(self, version: int) -> None:
-        """Every event up to this resource version was taken in."""
-        self.seen_to = max(self.seen_to, version)
-        self._view = None
-
-    def cut(self, to: int) -> None:
-        """Forget what was no longer current at that resource version."""
-        to = min(to, self.seen_to)
-        if to <= self.listed_at:
-            return
-        self.listed_at = to
-        self._view = None
-        while self._events and self._events[0][0] <= to:
-            _, uid = self._events.popleft()
-            self._cut(uid, to)
-
-    def cut_half(self) -> None:
-        """Forget the older half of the events."""
-        if self._events:
-            self.cut(self._events[len(self._events) // 2][0])
-
-    def view(self) -> KindView:
-        """What is known by now, as a value; shared until something changes."""
-        if self._view is None:
-            objects = MappingProxyType(dict(self._objects))
-            self._view = KindView(self.listed_at, self.seen_to, objects)
-        return self._view
-
-    def _cut(self, uid: str, to: int) -> None:
-        versions = self._objects.get(uid, ())
-        older = [version for version in versions if version.version <= to]
-        current = [version for version in older[-1:] if not version.is_deleted]
-        kept = (*current, *versions[len(older) :])
-        if kept:
-            self._objects[uid] = kept
-        else:
-            self._objects.pop(uid, None)
-
-
 class History:
     """One kind, followed for good.
 
@@ -126,7 +73,7 @@ class History:
         resource: Resource,
         project: Project,
         *,
-        on_news: OnNews,
+        on_news: Callable[[News], None],
         start: int = 0,
         retention: Retention | None = None,
         pace: Pace | None = None,
@@ -138,7 +85,7 @@ class History:
             client: whom to ask.
             resource: what to follow.
             project: what to keep of each object. Total.
-            on_news: told of every version and list; must not block.
+            on_news: told of every version, list and bookmark; must not block.
             start: the resource version to list at, while the API server still remembers
                 it; 0 for the newest.
             retention: how much is kept.
@@ -146,6 +93,7 @@ class History:
             chance: time and randomness.
         """
         self.resource = resource
+        kind = WatchedKind(resource.group, resource.version, resource.plural)
         self._on_news = on_news
         self._retention = retention or Retention()
         self._clock = (chance or Chance()).clock
@@ -156,7 +104,7 @@ class History:
         self._follower = Follower(
             client,
             resource,
-            project,
+            lambda body: project(kind, body),
             on_list=self._replace,
             on_event=self._receive,
             first_list=(
@@ -177,6 +125,11 @@ class History:
         """What is known by now; None before the first list."""
         return self._timeline.view() if self._is_listed else None
 
+    @property
+    def seen_to(self) -> int:
+        """Up to which resource version; 0 before the first list."""
+        return self._timeline.seen_to if self._is_listed else 0
+
     async def run(self) -> NoReturn:
         """List and watch until cancelled; faults of the API server are waited out."""
         await self._follower.run()
@@ -193,15 +146,17 @@ class History:
         self._timeline.relist(versions, at=number)
         self._marks.clear()
         self._is_listed = True
-        self._on_news(None)
+        self._on_news(Heard.LIST)
 
     def _receive(self, kind: str, version: Version | None, at: str) -> None:
         self._forget()
         if version is None:
             self._timeline.reach(position(at, self.resource))
+            self._on_news(Heard.BOOKMARK)
             return
-        self._timeline.add(replace(version, is_deleted=kind == "DELETED"))
-        self._on_news(version.uid)
+        seen = replace(version, is_deleted=True) if kind == "DELETED" else version
+        self._timeline.add(seen)
+        self._on_news(seen)
 
     def _forget(self) -> None:
         """Cut what is older than is kept, by the time at which it came."""
@@ -269,7 +224,7 @@ class Histories:
         self._is_open = asyncio.Event()
 
     def subscribe(self, listener: OnNews) -> None:
-        """Call `listener` after every version and list of every kind; it must not block."""
+        """Call `listener` after all news of every kind; it must not block."""
         self._listeners.append(listener)
 
     async def run(self) -> None:
@@ -288,6 +243,11 @@ class Histories:
         """What is known of a kind by now; None: it is not watched, or not listed yet."""
         running = self._running.get(kind)
         return None if running is None else running.history.view()
+
+    def seen_to(self, kind: WatchedKind) -> int:
+        """Up to which resource version a kind is known; 0: not at all."""
+        running = self._running.get(kind)
+        return 0 if running is None else running.history.seen_to
 
     def resource(self, kind: WatchedKind) -> Resource | None:
         """The resource of a kind that is watched."""
@@ -346,18 +306,18 @@ class Histories:
             self._client,
             resource,
             self._project,
-            on_news=self._tell,
+            on_news=lambda news: self._tell(kind, news),
             start=start,
             retention=self._retention,
-            pace=self._pace,
+            pace=self._pace or (BRISK if kind in COUNTED else ATTENTIVE),
             chance=self._chance,
         )
         task = self._tasks.create_task(history.run(), name=f"history of {kind}")
         self._running[kind] = _Running(history, task, self._chance.clock())
 
-    def _tell(self, uid: str | None) -> None:
+    def _tell(self, kind: WatchedKind, news: News) -> None:
         for listener in self._listeners:
-            listener(uid)
+            listener(kind, news)
 
     def _stop(self, kind: WatchedKind) -> None:
         running = self._running.pop(kind, None)

@@ -7,10 +7,12 @@ API server in `reconcilers.settlement`.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from controller.accounts.account import Account, Fence
+from controller.accounts.account import COUNTED, Account, Fence
 from controller.accounts.entries import Action, Entry, WatchedKind
 from controller.accounts.views import KindView
+from controller.accounts.windows import WindowKey
 from controller.apis.mandates import Mandate
+from controller.apis.resources import USD
 from controller.feeds.registry import StoredMandate
 
 _WRITES = frozenset({"*", "create", "update", "patch", "delete", "deletecollection"})
@@ -80,13 +82,29 @@ def named_resources(mandate: StoredMandate | None) -> frozenset[tuple[str, str]]
 
 
 def needed_kinds(account: Account) -> frozenset[WatchedKind]:
-    """What was counted, and what open entries will be proven by."""
-    return frozenset(account.as_of) | {entry.kind for entry in awaited(account)}
+    """What holdings are counted from, what was seen before, what open entries are proven by.
+
+    Everybody's holdings are counted: who gets a quota later is counted already.
+    """
+    return COUNTED | account.as_of.keys() | {entry.kind for entry in awaited(account)}
+
+
+def needed_windows(mandate: StoredMandate | None) -> frozenset[WindowKey]:
+    """The windows that a mandate's budgets are spent in."""
+    if mandate is None or not isinstance(mandate.content, Mandate):
+        return frozenset()
+    budgets = mandate.content.budgets
+    return frozenset(WindowKey(budget.resource, budget.window_seconds) for budget in budgets)
 
 
 def is_idle(account: Account) -> bool:
-    """Whether it holds nothing and awaits nothing."""
-    return not account.pending and not account.settled
+    """Whether it holds nothing, awaits nothing and spends nothing.
+
+    What a raise costs is reserved as if it were held since the money was last counted, so
+    that must not be long ago.
+    """
+    spends = any(key.resource == USD for key in account.windows)
+    return not account.pending and not account.settled and not spends
 
 
 def start_of(kind: WatchedKind, accounts: Iterable[Account]) -> int:
@@ -109,6 +127,11 @@ def awaited(account: Account) -> Iterator[Entry]:
     return (
         entry for entry in account.pending if entry.is_open and entry.action not in _LEAVES_NO_TRACE
     )
+
+
+def ends_of(account: Account) -> Iterator[float]:
+    """When its windows end, seconds since the epoch."""
+    return (window.ends_at(key) / 1000 for key, window in account.windows.items())
 
 
 def seconds_until(moments: Collection[float], *, now: float, at_least: float) -> float:

@@ -17,127 +17,50 @@ anything that `controller.accounts.settle` does not.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from itertools import chain
+from typing import NoReturn
 
 import structlog
 
-from controller.accounts.account import Account
-from controller.accounts.entries import Entry, EntryKey, WatchedKind
-from controller.accounts.settle import ViewTooOld, is_worth_a_swap, settle
-from controller.accounts.views import KindView
+from controller.accounts.account import COUNTED, Account
+from controller.accounts.entries import WatchedKind
+from controller.accounts.settle import Spending, ViewTooOld, is_worth_a_swap, settle
+from controller.accounts.views import KindView, Version
+from controller.apis.pricebooks import PriceBook
 from controller.clients.kube.accounts import AccountMissingError, Stored
-from controller.clients.kube.discovery import Discovery, Served
 from controller.clients.kube.errors import ConflictError, KubeError
-from controller.clients.kube.exact import newest_version
-from controller.clients.kube.informer import ListsAndWatches
 from controller.clients.kube.resources import Key
-from controller.clients.kube.store import Change
 from controller.feeds.registry import StoredMandate
-from reconcilers.attention import Attention, Memory, Overdue
-from reconcilers.fences import Fences, Reads, Swaps
-from reconcilers.histories import Histories
+from reconcilers.attention import Attention, Memory
+from reconcilers.clock import Clock
+from reconcilers.fences import Fences
+from reconcilers.histories import Heard, Histories, News
+from reconcilers.moments import Moments
 from reconcilers.needs import (
-    Times,
     awaited,
+    ends_of,
     is_behind,
     named_resources,
     needed_kinds,
+    needed_windows,
     seconds_until,
     start_of,
 )
-from reconcilers.runtime import CallLater, Result, Timer, WorkQueue, run_loop
+from reconcilers.ports import Pacing, Ports
+from reconcilers.prices import Pricing
+from reconcilers.runtime import Result, Timer, WorkQueue, run_loop
+from reconcilers.trees import Trees, reduced
 
 _CONFLICTS = 8
 """How often an account is read again at once; then later, for others wait."""
 _LATE_SECONDS = 1.0
 """How soon to look again at an entry that waits for the watch to catch up with the clock."""
+_SOON_SECONDS = 0.01
+"""How soon at a window that has ended: until it is renewed, the new one is charged to it."""
 _HOUSEKEEPING_SECONDS = 30.0
 
 log = structlog.get_logger("governor.reconcilers")
-
-
-class Accounts(Protocol):
-    """The part of `AccountFeed` that the loop uses."""
-
-    async def wait_synced(self) -> None:
-        """Wait until the first list is complete."""
-        ...
-
-    def get(self, agent: str) -> Stored | None:
-        """The newest version that is known."""
-        ...
-
-    def all(self) -> Mapping[str, Stored]:
-        """Every account that can be read."""
-        ...
-
-    def adopt(self, stored: Stored) -> None:
-        """Take over what we wrote or read ourselves."""
-        ...
-
-    def subscribe(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with the agent after each change."""
-        ...
-
-
-class Mandates(Protocol):
-    """The part of the `mandates` informer of `RegistryFeed` that the loop uses."""
-
-    @property
-    def synced(self) -> asyncio.Event:
-        """Set once the first list is complete."""
-        ...
-
-    def snapshot(self) -> Mapping[Key, StoredMandate]:
-        """Every stored Mandate."""
-        ...
-
-    def subscribe(self, listener: Callable[[Change[StoredMandate]], None]) -> None:
-        """Call `listener` after each change."""
-        ...
-
-
-class Client(Reads, ListsAndWatches, Protocol):
-    """The part of `KubeClient` that the loop itself uses."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """What the committer has to do with the accounts."""
-
-    committed: Callable[[], Collection[EntryKey]]
-    """The entries whose records are where the next leader will find them."""
-    on_outcomes: Callable[[], None]
-    """Called after entries got outcomes; must not block."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Whom the loop talks to."""
-
-    client: Client
-    store: Swaps
-    accounts: Accounts
-    mandates: Mandates
-    discovery: Discovery
-    ledger: Ledger
-
-
-@dataclass(frozen=True, slots=True)
-class Pacing:
-    """When, and how much at once."""
-
-    times: Times = field(default_factory=Times)
-    debounce_seconds: float = 0.03
-    """A burst of events about one account is one swap."""
-    workers: int = 4
-    """How many accounts are worked on at once."""
-    now: Callable[[], float] = time.time
-    """Seconds since the epoch."""
-    call_later: CallLater | None = None
 
 
 class Settlement:
@@ -157,11 +80,16 @@ class Settlement:
         self._call_later = self._pacing.call_later or _on_the_running_loop
         self._fences = Fences(ports.client, ports.store, adopt=ports.accounts.adopt)
         self._queue: WorkQueue[str] = WorkQueue(call_later=self._pacing.call_later)
+        self._pricing = Pricing(ports.client, lambda: ports.prices.prices)
         self._attention = Attention()
+        self._trees = Trees()
+        self._clock = Clock(ports.client, histories, self._pacing.times)
+        self._moments = Moments(histories, self._clock.newest)
         self._soon: set[str] = set()
         histories.subscribe(self._on_news)
         ports.accounts.subscribe(self._on_account)
         ports.mandates.subscribe(lambda change: self.wake(change.key.name))
+        ports.prices.subscribe(self._on_registry)
 
     def release(self) -> None:
         """Look soon at every account that holds entries whose records are committed by now."""
@@ -191,6 +119,7 @@ class Settlement:
                 name = f"settlement-{number}"
                 tasks.create_task(run_loop(self._queue, self._reconcile, name=name), name=name)
             tasks.create_task(self._keep_house(), name="housekeeping")
+            tasks.create_task(self._moments.run(), name="moments")
         raise AssertionError("a settlement loop ended")
 
     async def _keep_house(self) -> NoReturn:
@@ -199,15 +128,45 @@ class Settlement:
             for stored in self._ports.accounts.all().values():
                 self._histories.keep(needed_kinds(stored.account))
             self._histories.drop_unneeded()
+            for kind in COUNTED:
+                view = self._histories.view(kind)
+                self._trees.forget_ended(kind, known={} if view is None else view.objects)
 
     def _add(self, agent: str) -> None:
         self._soon.discard(agent)
         self._queue.add(agent)
 
-    def _on_news(self, uid: str | None) -> None:
-        """Look at whom a new version of an object (None: a list of all) may concern."""
-        for agent in self._attention if uid is None else self._attention.followers(uid):
+    def _on_news(self, kind: WatchedKind, news: News) -> None:
+        """Look at whom it may concern; at holdings, once all kinds are as far as that."""
+        if isinstance(news, Version):
+            self._on_version(kind, news)
+        elif news is Heard.LIST:
+            self._on_list(kind)
+        for agent in self._moments.take_over():
             self.wake(agent)
+
+    def _on_version(self, kind: WatchedKind, version: Version) -> None:
+        followers = self._attention.followers(version.uid)
+        for agent in followers:
+            self.wake(agent)
+        if kind in COUNTED:
+            concerned = self._trees.take(kind, version)
+            self._moments.wait({*concerned, *followers}, version.version)
+
+    def _on_list(self, kind: WatchedKind) -> None:
+        if kind in COUNTED:
+            view = self._histories.view(kind)
+            listed = () if view is None else chain.from_iterable(view.objects.values())
+            self._trees.replace(kind, listed)
+        for agent in self._attention:
+            self.wake(agent)
+
+    def _on_registry(self) -> None:
+        """Charge everybody by new prices."""
+        prices = self._ports.prices.prices
+        for agent, stored in self._ports.accounts.all().items():
+            if prices is not None and stored.account.prices != prices.identity:
+                self.wake(agent)
 
     def _on_account(self, agent: str) -> None:
         """Note which objects an account waits for, and look at it."""
@@ -259,11 +218,17 @@ class Settlement:
     async def _settle(self, stored: Stored, mandate: StoredMandate | None) -> Result:
         account = stored.account
         memory = self._attention.of(account.agent)
+        prices = await self._pricing.of(account)
+        if prices is None:  # the registry says why
+            return Result(requeue_after=_LATE_SECONDS)
         kinds = needed_kinds(account) | await self._named_kinds(mandate)
         unwatchable = await self._watch(kinds)
-        overdue = await self._ask_the_clock(account, memory, unwatchable=unwatchable)
+        overdue = await self._clock.ask(
+            account, memory, unwatchable=unwatchable, now=self._pacing.now()
+        )
         # From here to the swap nothing is awaited: one moment is judged.
-        views = self._views(kinds)
+        views = self._views(kinds, account)
+        self._await_moment(account, views)
         settled = settle(
             account,
             views,
@@ -271,6 +236,7 @@ class Settlement:
             ledgered=self._ports.ledger.committed(),
             overdue=overdue,
             unwatchable=unwatchable,
+            spending=self._spending(mandate, prices),
         )
         if isinstance(settled, ViewTooOld):
             return Result(requeue_after=_LATE_SECONDS)
@@ -282,18 +248,35 @@ class Settlement:
         memory.note(swapped.account, now=self._pacing.now())
         return Result(requeue_after=self._seconds_until_next(swapped.account, memory))
 
+    def _spending(self, mandate: StoredMandate | None, prices: PriceBook) -> Spending:
+        return Spending(
+            now=int(self._pacing.now() * 1000), windows=needed_windows(mandate), prices=prices
+        )
+
+    def _await_moment(self, account: Account, views: Mapping[WatchedKind, KindView]) -> None:
+        """Look again once all counted kinds are as far as what is to be counted or decided."""
+        counted = {kind: view for kind, view in views.items() if kind in COUNTED}
+        open_entries = [entry for entry in awaited(account) if entry.kind in counted]
+        newest = [
+            version.version
+            for entry in open_entries
+            for version in counted[entry.kind].versions_of(entry.uid)[-1:]
+        ]
+        latest = max([*newest, *(view.listed_at for view in counted.values())], default=0)
+        if self._moments.reached < latest:
+            self._moments.wait((account.agent,), latest)
+
     async def _named_kinds(self, mandate: StoredMandate | None) -> frozenset[WatchedKind]:
-        found: list[Served | None] = []
+        found: set[WatchedKind] = set()
         for group, plural in sorted(named_resources(mandate)):
             try:
-                found.append(await self._ports.discovery.prefer(group, plural))
+                served = await self._ports.discovery.prefer(group, plural)
             except KubeError as fault:
                 log.warning("not discovered", group=group, resource=plural, error=str(fault))
-        return frozenset(
-            WatchedKind(served.resource.group, served.resource.version, served.resource.plural)
-            for served in found
-            if served is not None and served.is_watchable
-        )
+                continue
+            if served is not None and served.is_watchable:
+                found.add(WatchedKind(group, served.resource.version, plural))
+        return frozenset(found)
 
     async def _watch(self, kinds: Collection[WatchedKind]) -> frozenset[WatchedKind]:
         """See to it that these are watched; returns those that nobody can watch."""
@@ -311,43 +294,18 @@ class Settlement:
             return 0  # begun already
         return start_of(kind, (s.account for s in self._ports.accounts.all().values()))
 
-    def _views(self, kinds: Collection[WatchedKind]) -> Mapping[WatchedKind, KindView]:
+    def _views(
+        self, kinds: Collection[WatchedKind], account: Account
+    ) -> Mapping[WatchedKind, KindView]:
+        """What is known by now: of the counted kinds, of what the account is about."""
+        about = self._trees.about(account.agent)
+        pending = {entry.uid for entry in account.pending}
         views = {kind: self._histories.view(kind) for kind in kinds}
-        return {kind: view for kind, view in views.items() if view is not None}
-
-    async def _ask_the_clock(
-        self, account: Account, memory: Memory, *, unwatchable: Collection[WatchedKind]
-    ) -> Mapping[EntryKey, int]:
-        """For each entry past its deadline, how far its kind must have been seen.
-
-        Whatever the API server stores for it is stored before this is read.
-        """
-        late = [entry for entry in awaited(account) if self._is_late(entry)]
-        memory.retain(late)
-        unread = [entry for entry in late if entry.key not in memory.overdue]
-        for kind in sorted({entry.kind for entry in unread} - set(unwatchable)):
-            read_at = await self._newest_version(kind)
-            if read_at is not None:
-                memory.overdue |= {
-                    e.key: Overdue(e.made_at, read_at) for e in unread if e.kind == kind
-                }
-        unseen = {entry.key: 0 for entry in late if entry.kind in unwatchable}
-        return {key: known.read_at for key, known in memory.overdue.items()} | unseen
-
-    async def _newest_version(self, kind: WatchedKind) -> int | None:
-        """How far the kind is by now; None: it cannot be told at present."""
-        resource = self._histories.resource(kind)
-        if resource is None:
-            return None
-        try:
-            return await newest_version(self._ports.client, resource)
-        except KubeError as fault:
-            # One kind's API server that is down keeps no other entry from its outcome.
-            log.warning("not read past the deadline", kind=str(kind), error=str(fault))
-            return None
-
-    def _is_late(self, entry: Entry) -> bool:
-        return self._pacing.now() >= self._pacing.times.deadline(entry)
+        return {
+            kind: reduced(view, {*about.get(kind, ()), *pending}) if kind in COUNTED else view
+            for kind, view in views.items()
+            if view is not None
+        }
 
     def _is_due(self, account: Account, settled: Account, memory: Memory) -> bool:
         """Whether to write: every bookmark moves `as_of`, and that alone can wait."""
@@ -365,7 +323,11 @@ class Settlement:
         times = self._pacing.times
         deadlines = [times.deadline(entry) for entry in awaited(account)]
         refresh = memory.as_of_since + times.refresh_of(account)
-        return seconds_until([refresh, *deadlines], now=self._pacing.now(), at_least=_LATE_SECONDS)
+        now, ends = self._pacing.now(), [*ends_of(account)]
+        seconds = seconds_until([refresh, *deadlines], now=now, at_least=_LATE_SECONDS)
+        return (
+            min(seconds, seconds_until(ends, now=now, at_least=_SOON_SECONDS)) if ends else seconds
+        )
 
     def _announce(self, before: Account, after: Account) -> None:
         """Tell the committer of new outcomes; each is told once, for the first one stands."""

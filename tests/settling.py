@@ -34,7 +34,8 @@ from native.components import Binaries, Options
 from native.controlplane import ControlPlane
 from reconcilers.histories import Histories
 from reconcilers.needs import Times
-from reconcilers.settlement import Ledger, Pacing, Ports, Settlement
+from reconcilers.ports import Ledger, Pacing, Ports
+from reconcilers.settlement import Settlement
 from tour.prepared import install_kinds
 
 STAMP_KEY = b"stamps-of-tests-stamps-of-tests!"
@@ -67,9 +68,9 @@ def kind_of(resource: Resource) -> WatchedKind:
     return WatchedKind(resource.group, resource.version, resource.plural)
 
 
-def project(body: Object) -> Version:
+def project(kind: WatchedKind, body: Object) -> Version:
     """Reduce an object with the keys of these tests."""
-    return version_of(body, stamp_key=STAMP_KEY, content_key=CONTENT_KEY)
+    return version_of(body, kind=kind, stamp_key=STAMP_KEY, content_key=CONTENT_KEY)
 
 
 def a_change() -> str:
@@ -136,7 +137,9 @@ async def settling(
     committed: set[EntryKey] = set()
     settlers: list[Settler] = []
     ledger = Ledger(lambda: committed, lambda: settlers[0].tell())
-    ports = Ports(client, AccountStore(client), feed, registry.mandates, discovery, ledger)
+    ports = Ports(
+        client, AccountStore(client), feed, registry.mandates, registry, discovery, ledger
+    )
     settlement = Settlement(ports, histories, Pacing(times, now=now))
     settlers.append(Settler(settlement, feed, committed))
     async with asyncio.TaskGroup() as tasks:
@@ -176,7 +179,7 @@ class Agent:
         while True:
             stored = await self._store.read(self.name)
             fence = stored.account.fence
-            proposal = Proposal(entry, fence.mandate_uid, fence.generation, {}, "")
+            proposal = Proposal(entry, fence.mandate_uid, fence.generation)
             verdict = reserve(stored.account, proposal)
             assert isinstance(verdict, Reserved), verdict
             try:

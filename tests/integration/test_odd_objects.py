@@ -36,6 +36,7 @@ from tests.settling import (
     an_entry_for,
     lone_api_server,
     metadata_of,
+    kind_of,
     project,
     settling,
     stamped,
@@ -168,7 +169,8 @@ class Both:
 
     def __init__(self, client: KubeClient, resource: Resource) -> None:
         self.history = History(client, resource, project, on_news=lambda _: None, pace=QUICK)
-        self.informer = Informer(client, resource, project, pace=QUICK)
+        kind = kind_of(resource)
+        self.informer = Informer(client, resource, lambda body: project(kind, body), pace=QUICK)
 
     async def know(self, *keys: Key) -> None:
         """Wait until both do."""

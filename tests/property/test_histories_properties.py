@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.accounts.views import KindView, Version
-from reconcilers.histories import Timeline
+from reconcilers.timeline import Timeline
 
 UIDS = ("a", "b", "c")
 Step: TypeAlias = tuple[str, int]

@@ -26,7 +26,7 @@ from controller.clients.kube.errors import (
 from controller.clients.kube.informer import Chance, Pace
 from controller.clients.kube.resources import Resource
 from controller.records.versions import version_of
-from reconcilers.histories import Histories, History, Retention
+from reconcilers.histories import Heard, Histories, History, News, Retention
 from tests.fakes.kube import FakeCollection
 
 WIDGETS = Resource("example.com", "v1", "widgets", "Widget", namespaced=True)
@@ -68,8 +68,8 @@ class FakeDiscovery:
         self.forgotten.append((group, version))
 
 
-def project(body: Object) -> Version:
-    return version_of(body, stamp_key=b"s" * 32, content_key=b"c" * 32)
+def project(kind: WatchedKind, body: Object) -> Version:
+    return version_of(body, kind=kind, stamp_key=b"s" * 32, content_key=b"c" * 32)
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -88,14 +88,14 @@ async def following(
     start: int = 0,
     retention: Retention | None = None,
     clock: Clock | None = None,
-) -> AsyncGenerator[tuple[History, list[str | None]]]:
+) -> AsyncGenerator[tuple[History, list[str | Heard]]]:
     """Run one history for as long as the block lasts, from its first list on."""
-    news: list[str | None] = []
+    news: list[str | Heard] = []
     history = History(
         collection,
         WIDGETS,
         project,
-        on_news=news.append,
+        on_news=lambda heard: news.append(told(heard)),
         start=start,
         retention=retention,
         pace=QUICK,
@@ -109,6 +109,11 @@ async def following(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def told(news: News) -> str | Heard:
+    """The uid of a version; anything else as it is."""
+    return news.uid if isinstance(news, Version) else news
 
 
 def view_of(history: History) -> KindView:
@@ -143,16 +148,16 @@ async def test_every_version_after_the_list_is_kept_and_a_deletion_is_one() -> N
             (last, True),
         ]
         assert versions(history, "never listed") == []
-        assert news == [None, "a", "a", "a"]
+        assert news == [Heard.LIST, "a", "a", "a"]
 
 
-async def test_a_bookmark_moves_the_position_and_is_no_news() -> None:
+async def test_a_bookmark_moves_the_position_and_nothing_else() -> None:
     collection = FakeCollection()
     async with following(collection) as (history, news):
         await seen(history, collection.bookmark(further=100))
         assert view_of(history).seen_to == 110
         assert view_of(history).listed_at == 10
-        assert news == [None]
+        assert news == [Heard.LIST, Heard.BOOKMARK]
 
 
 async def test_a_history_begins_where_it_is_told_to_while_that_is_remembered() -> None:
@@ -191,7 +196,7 @@ async def test_a_relist_is_a_gap_and_what_ended_in_it_is_absent() -> None:
         changed = collection.write("stays")
         collection.write("goes")
         collection.delete("goes")
-        await until(lambda: news.count(None) == 2)
+        await until(lambda: news.count(Heard.LIST) == 2)
         assert view_of(history).listed_at == collection.at
         assert versions(history, "stays") == [(changed, False)]
         assert "goes" not in view_of(history).objects
@@ -281,13 +286,13 @@ async def test_a_kind_is_watched_once_however_many_ask_for_it_at_once() -> None:
 
 async def test_news_of_every_kind_reach_every_listener() -> None:
     collection = FakeCollection()
-    heard: list[str | None] = []
+    heard: list[tuple[WatchedKind, str | Heard]] = []
     async with watching(collection, FakeDiscovery()) as histories:
-        histories.subscribe(heard.append)
+        histories.subscribe(lambda kind, news: heard.append((kind, told(news))))
         await histories.watch(KIND, start=0)
-        await until(lambda: heard == [None])
+        await until(lambda: heard == [(KIND, Heard.LIST)])
         collection.write("a")
-        await until(lambda: heard == [None, "a"])
+        await until(lambda: heard == [(KIND, Heard.LIST), (KIND, "a")])
 
 
 async def test_a_kind_that_cannot_be_watched_by_anybody_is_said_to_be_so() -> None:
@@ -387,7 +392,7 @@ async def test_histories_that_ended_begin_anew_when_they_are_run_again() -> None
 
 
 async def test_a_projection_that_fails_is_a_bug_and_ends_all() -> None:
-    def fail(_body: Object) -> Version:
+    def fail(_kind: WatchedKind, _body: Object) -> Version:
         raise LookupError("bug")
 
     collection = FakeCollection()

@@ -5,24 +5,27 @@ What a real API server makes of it is in tests/integration/test_settlement.py.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
 
-from controller.accounts.account import Account, Fence
+from controller.accounts.account import ASKS_VERSION, COUNTED, Account, Fence
 from controller.accounts.entries import Action, Entry, EntryKey, Outcome, WatchedKind
+from controller.apis.pricebooks import PriceBook
 from controller.clients.kube.accounts import AccountGarbledError, AccountMissingError, Stored
-from controller.clients.kube.client import Object
+from controller.clients.kube.client import Object, Page
 from controller.clients.kube.discovery import Discovery
 from controller.clients.kube.errors import ConflictError, NotFoundError, UnreachableError
-from controller.clients.kube.resources import Key, Resource
+from controller.clients.kube.resources import PRICEBOOKS, Key, Resource
 from controller.clients.kube.store import Change, Known
+from controller.clients.kube.transport import Query
 from controller.feeds.registry import StoredMandate, read_mandate
 from reconcilers.histories import Histories
 from reconcilers.needs import Times
-from reconcilers.settlement import Ledger, Pacing, Ports, Settlement
+from reconcilers.ports import Ledger, Pacing, Ports
+from reconcilers.settlement import Settlement
 from tests import resources
 from tests.accounts import NOON, an_account, an_entry
 from tests.fakes.accounts import FakeAccountFeed, FakeAccounts
@@ -34,25 +37,97 @@ TIMES = Times(request_timeout=60.0, margin=10.0, refresh=40.0, idle_refresh=240.
 
 
 class Cluster(FakeCollection):
-    """One collection of widgets, one mandate, and discovery of both."""
+    """A collection of widgets and one of each counted kind, a mandate, a PriceBook, discovery."""
 
     def __init__(self) -> None:
         super().__init__(at=100)
         self.mandate: Object | None = None
+        self.pricebook: Object | None = None
         self.is_served = True
+        self.counted = {kind: FakeCollection(at=100) for kind in COUNTED}
+
+    def of(self, resource: Resource) -> FakeCollection | None:
+        """The collection of a counted kind."""
+        return self.counted.get(WatchedKind(resource.group, resource.version, resource.plural))
+
+    def tell(self, *, at: int) -> None:
+        """Let every counted kind say that it is as far as that."""
+        for collection in self.counted.values():
+            collection.bookmark(further=at - collection.at)
 
     async def get(self, resource: Resource, key: Key) -> Object:
-        """The mandate as it is."""
-        if self.mandate is None:
+        """The mandate, or the PriceBook, as it is."""
+        found = self.pricebook if resource == PRICEBOOKS else self.mandate
+        if found is None:
             raise NotFoundError(str(key), status=404)
-        return self.mandate
+        return found
+
+    async def list_page(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        limit: int = 500,
+        continue_token: str = "",
+        selectors: Query = (),
+        exactly: str = "",
+    ) -> Page:
+        """Of the resource's own collection."""
+        collection = self.of(resource)
+        if collection is None:
+            return await super().list_page(resource, limit=limit, exactly=exactly)
+        return await collection.list_page(resource, limit=limit, exactly=exactly)
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self,
+        resource: Resource,
+        *,
+        resource_version: str,
+        lasting: int,
+        silence: float,
+        namespace: str = "",
+        selectors: Query = (),
+    ) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """Of the resource's own collection."""
+        collection = self.of(resource)
+        watch = super().watch if collection is None else collection.watch
+        async with watch(
+            resource, resource_version=resource_version, lasting=lasting, silence=silence
+        ) as pieces:
+            yield pieces
 
     async def discover(self, path: str) -> Object:
-        """Widgets, while they are served."""
-        if path != "/apis/example.com/v1" or not self.is_served:
+        """Widgets, while they are served, and what is counted."""
+        group, _, version = path.removeprefix("/apis/").removeprefix("/api/").rpartition("/")
+        plurals = [k.resource for k in COUNTED if (k.group, k.version) == (group, version)]
+        if path == "/apis/example.com/v1" and self.is_served:
+            plurals = ["widgets"]
+        if not plurals:
             raise NotFoundError(path, status=404)
-        entry: Object = {"name": "widgets", "kind": "Widget", "verbs": ["list", "watch"]}
-        return {"resources": [entry]}
+        return {"resources": [a_served(plural) for plural in plurals]}
+
+
+def a_served(plural: str) -> Object:
+    return {"name": plural, "kind": plural.title(), "verbs": ["list", "watch"]}
+
+
+class Prices:
+    """What the watch shows of the PriceBook."""
+
+    def __init__(self) -> None:
+        self.prices: PriceBook | None = PriceBook()
+        self._listeners: list[Callable[[], None]] = []
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Remember it."""
+        self._listeners.append(listener)
+
+    def bring(self, prices: PriceBook | None) -> None:
+        """Let the watch bring it."""
+        self.prices = prices
+        for listener in self._listeners:
+            listener()
 
 
 class Feed(FakeAccountFeed):
@@ -110,6 +185,7 @@ class Bench:
         self.store = store or FakeAccounts()
         self.feed = Feed()
         self.mandates = Mandates(self.cluster)
+        self.prices = Prices()
         self.committed: set[EntryKey] = set()
         self.told = 0
         self.now = NOON / 1000
@@ -120,6 +196,7 @@ class Bench:
             self.store,
             self.feed,
             self.mandates,
+            self.prices,
             discovery,
             Ledger(lambda: self.committed, self._tell),
         )
@@ -140,8 +217,12 @@ class Bench:
 
     async def hold(self, *pending: Entry, as_of: int | None = None) -> Stored:
         """Store an account, and let the watch bring it."""
-        counted = {} if as_of is None else {WIDGETS: as_of}
-        account = replace(an_account(*pending, as_of=counted), fence=OPEN)
+        counted = {} if as_of is None else {WIDGETS: as_of, **dict.fromkeys(COUNTED, 100)}
+        account = replace(
+            an_account(*pending, as_of=counted),
+            fence=OPEN,
+            asks_version=0 if as_of is None else ASKS_VERSION,
+        )
         stored = await self.store.create(account)
         self.feed.bring(stored)
         return stored
@@ -295,7 +376,7 @@ async def test_a_view_that_is_older_than_the_account_settles_nothing_but_the_fen
         bench.mandates.store(suspended)
         await until(lambda: bench.account.fence == Fence("7f3a", 4, suspended=True))
         assert bench.outcomes() == [None]
-        assert bench.account.as_of == {WIDGETS: 150}
+        assert bench.account.as_of[WIDGETS] == 150
         bench.cluster.bookmark(further=100)
         bench.look()
         await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
@@ -414,7 +495,7 @@ async def test_a_kind_that_is_no_longer_served_leaves_as_of_and_its_entries_are_
     bench.cluster.is_served = False
     bench.cluster.fault = NotFoundError("no such path", status=404)
     async with bench.running():
-        await until(lambda: bench.account.as_of == {})
+        await until(lambda: set(bench.account.as_of) == COUNTED)
         assert bench.outcomes() == [None]
         bench.now += 71
         bench.look()
@@ -435,7 +516,7 @@ async def test_a_bookmark_alone_is_no_swap_until_as_of_grows_old() -> None:
         assert bench.store.swaps == 0
         bench.now += 2
         bench.look()
-        await until(lambda: bench.account.as_of == {WIDGETS: bench.cluster.at})
+        await until(lambda: bench.account.as_of[WIDGETS] == bench.cluster.at)
         assert bench.store.swaps == 1
 
 
@@ -452,17 +533,17 @@ async def test_an_idle_account_is_refreshed_less_often() -> None:
         assert bench.store.swaps == 0
         bench.now += 2
         bench.look()
-        await until(lambda: bench.account.as_of == {WIDGETS: bench.cluster.at})
+        await until(lambda: bench.account.as_of[WIDGETS] == bench.cluster.at)
 
 
 async def test_an_account_that_was_counted_before_a_gap_is_counted_anew_at_once() -> None:
     bench = Bench()
     await bench.hold(as_of=90)
     async with bench.running():
-        await until(lambda: bench.account.as_of == {WIDGETS: 100})
+        await until(lambda: bench.account.as_of[WIDGETS] == 100)
         bench.cluster.expire()
         bench.cluster.bookmark(further=50)
-        await until(lambda: bench.account.as_of == {WIDGETS: 150})
+        await until(lambda: bench.account.as_of[WIDGETS] == 150)
         assert bench.cluster.lists == ["", ""]
 
 
@@ -557,5 +638,5 @@ class Overtaken(FakeAccounts):
 async def test_whoever_comes_second_to_make_an_account_takes_it_as_it_is() -> None:
     bench = Bench(store=Overtaken())
     async with bench.running():
-        await until(lambda: bench.exists and set(bench.account.as_of) == {WIDGETS})
+        await until(lambda: bench.exists and set(bench.account.as_of) == {WIDGETS, *COUNTED})
         assert bench.outcomes() == [None]

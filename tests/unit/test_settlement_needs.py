@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.accounts.account import Account, Fence
+from controller.accounts.account import COUNTED, Account, Fence
 from controller.accounts.entries import Action, Outcome, WatchedKind
 from controller.accounts.views import KindView
 from controller.agents.registry import InvalidMandate
@@ -22,6 +22,9 @@ from reconcilers.needs import (
 )
 from tests.accounts import DEPLOYMENTS, NOON, PODS, an_account, an_entry
 from tests.builders import a_mandate, a_rule, an_invalid_mandate
+
+WIDGETS = WatchedKind("example.com", "v1", "widgets")
+GADGETS = WatchedKind("example.com", "v1", "gadgets")
 
 
 def stored(content: Mandate | InvalidMandate, *, generation: int = 3) -> StoredMandate:
@@ -97,15 +100,15 @@ def test_a_mandate_that_cannot_be_read_names_nothing() -> None:
     assert named_resources(None) == frozenset()
 
 
-def test_what_was_counted_and_what_is_open_is_needed_and_nothing_else() -> None:
+def test_what_everybody_is_counted_by_and_what_is_open_is_needed_and_nothing_else() -> None:
     account = an_account(
-        an_entry(1, kind=PODS),
+        an_entry(1, kind=GADGETS),
         an_entry(2, kind=PODS._replace(resource="secrets"), outcome=Outcome.LOST),
         an_entry(3, kind=PODS._replace(resource="services"), action=Action.UNTRACED),
-        as_of={DEPLOYMENTS: 5},
+        as_of={WIDGETS: 5},
     )
-    assert needed_kinds(account) == {DEPLOYMENTS, PODS}
-    assert [entry.kind for entry in awaited(account)] == [PODS]
+    assert needed_kinds(account) == {*COUNTED, WIDGETS, GADGETS}
+    assert [entry.kind for entry in awaited(account)] == [GADGETS]
 
 
 def test_the_deadline_is_the_api_servers_own_and_a_margin() -> None:
