@@ -182,7 +182,7 @@ async def test_the_preferred_writer_asks_nobody(world: World) -> None:
 async def test_what_was_forwarded_is_swapped_where_it_arrives(world: World) -> None:
     """Also where another process has become the preferred one meanwhile."""
     other = writer_beside(WRITER)
-    asker, third = world.process("a"), world.process(other)
+    asker, third = world.process("a"), world.process(other, knows={})
     async with answering(answers_of(third), world.folder) as address:
         middle = world.process(WRITER, knows={WRITER: address, other: address})
         async with world.living(WRITER, answers_of(middle)):
