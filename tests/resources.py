@@ -30,3 +30,14 @@ def governance(**spec: object) -> Object:
         "metadata": {"name": "cluster", "generation": 4},
         "spec": spec,
     }
+
+
+def pricebook(**prices: object) -> Object:
+    """Give the stored PriceBook, with the price of each resource."""
+    listed = [{"resource": resource, "usdPerHour": price} for resource, price in prices.items()]
+    return {
+        "apiVersion": "governor.dev/v1alpha1",
+        "kind": "PriceBook",
+        "metadata": {"name": "cluster", "uid": "b00c", "generation": 4},
+        "spec": {"prices": listed},
+    }

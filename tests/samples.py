@@ -12,7 +12,12 @@ import yaml
 
 from controller.apis.governance import Governance
 from controller.apis.mandates import Mandate
-from controller.apis.v1alpha1.conversion import governance_from_object, mandate_from_object
+from controller.apis.pricebooks import PriceBook
+from controller.apis.v1alpha1.conversion import (
+    governance_from_object,
+    mandate_from_object,
+    pricebook_from_object,
+)
 
 _ROOT = Path(__file__).resolve().parent.parent / "manifests" / "samples"
 
@@ -47,11 +52,15 @@ def resource_in(sample: Path) -> dict[str, Any]:
     return resource
 
 
-def converted(resource: dict[str, Any]) -> Mandate | Governance:
+def converted(resource: dict[str, Any]) -> Mandate | Governance | PriceBook:
     """Convert a sample's resource by its kind."""
-    if resource["kind"] == "Governance":
-        return governance_from_object(resource)
-    return mandate_from_object(resource)
+    match resource["kind"]:
+        case "Governance":
+            return governance_from_object(resource)
+        case "PriceBook":
+            return pricebook_from_object(resource)
+        case _:
+            return mandate_from_object(resource)
 
 
 def _after(line: str, prefix: str) -> str:

@@ -17,6 +17,7 @@ import orjson
 
 from controller.accounts.account import Account, Fence
 from controller.accounts.entries import Action, Attempt, Entry, Outcome, WatchedKind
+from controller.accounts.windows import Window, WindowKey
 from controller.apis.json import Json
 from controller.apis.resources import NOTHING, Amounts
 
@@ -76,12 +77,33 @@ def account_to_object(account: Account, *, metadata: Mapping[str, Json]) -> dict
         status["asOf"] = {str(kind): str(version) for kind, version in account.as_of.items()}
     if account.pending:
         status["pending"] = [_entry_text(entry) for entry in account.pending]
+    status |= _spending_to_object(account)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {**metadata, "name": account.agent},
         "status": status,
     }
+
+
+def _spending_to_object(account: Account) -> dict[str, Json]:
+    written: dict[str, Json] = {}
+    if account.windows:
+        written["windows"] = {
+            str(key): {
+                "startedAt": window.started_at,
+                "accruedAt": window.accrued_at,
+                "spent": window.spent,
+            }
+            for key, window in account.windows.items()
+        }
+    if account.wanted:
+        written["wanted"] = [str(key) for key in account.wanted]
+    if account.prices:
+        written["prices"] = account.prices
+    if account.asks_version:
+        written["asksVersion"] = account.asks_version
+    return written
 
 
 def account_from_object(obj: Mapping[str, Json]) -> Account:
@@ -103,11 +125,18 @@ def account_from_object(obj: Mapping[str, Json]) -> Account:
         settled=_amounts(status.get("settled", {}), "status.settled"),
         as_of=_as_of(status.get("asOf", {})),
         pending=_pending(status.get("pending", [])),
+        windows=_windows(status.get("windows", {})),
+        wanted=_wanted(status.get("wanted", [])),
+        prices=_text(status.get("prices", ""), "status.prices", least=0),
+        asks_version=_natural(status.get("asksVersion", 0), "status.asksVersion"),
     )
 
 
-_STATUS: Final = frozenset({"fence", "settled", "asOf", "pending"})
+_STATUS: Final = frozenset(
+    {"fence", "settled", "asOf", "pending", "windows", "wanted", "prices", "asksVersion"}
+)
 _FENCE: Final = frozenset({"mandateUID", "generation", "suspended"})
+_WINDOW: Final = frozenset({"startedAt", "accruedAt", "spent"})
 
 
 def check_writable(entry: Entry) -> None:
@@ -249,6 +278,32 @@ def _as_of(value: Json) -> Mapping[WatchedKind, int]:
         field = f"status.asOf[{_shown(kind)}]"
         read[_parsed(_kind, kind, field)] = _version(version, field)
     return MappingProxyType(read)
+
+
+def _windows(value: Json) -> Mapping[WindowKey, Window]:
+    read: dict[WindowKey, Window] = {}
+    for key, one in _object(value, "status.windows").items():
+        field = f"status.windows[{_shown(key)}]"
+        window = _object(one, field, known=_WINDOW)
+        read[_parsed(_window_key, key, field)] = Window(
+            started_at=_natural(window.get("startedAt"), f"{field}.startedAt"),
+            accrued_at=_natural(window.get("accruedAt"), f"{field}.accruedAt"),
+            spent=_natural(window.get("spent"), f"{field}.spent"),
+        )
+    return MappingProxyType(read)
+
+
+def _wanted(value: Json) -> tuple[WindowKey, ...]:
+    if not isinstance(value, list):
+        raise AccountUnreadableError("status.wanted", f"must be a list, not {_shown(value)}")
+    return tuple(
+        _parsed(_window_key, key, f"status.wanted[{number}]") for number, key in enumerate(value)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _window_key(text: str) -> WindowKey:
+    return WindowKey.parse(text)
 
 
 @lru_cache(maxsize=1024)

@@ -13,6 +13,7 @@ from controller.apis.schema import Node, structural_schema
 from controller.apis.v1alpha1.account import Account
 from controller.apis.v1alpha1.governance import Governance
 from controller.apis.v1alpha1.mandate import Mandate
+from controller.apis.v1alpha1.pricebook import PriceBook
 from controller.apis.v1alpha1.wire import GROUP, VERSION
 
 
@@ -66,6 +67,27 @@ def _condition(type_: str, field: str) -> str:
     return f'.status.conditions[?(@.type=="{type_}")].{field}'
 
 
+def _limit(name: str, resource: str, description: str) -> Column:
+    return Column(name=name, json_path=f".spec.quota.{resource}", description=description)
+
+
+def _held(name: str, resource: str, description: str) -> Column:
+    return Column(
+        name=name,
+        json_path=f".status.settled.{resource}",
+        description=description,
+        type="integer",
+    )
+
+
+def _price(name: str, resource: str, description: str) -> Column:
+    return Column(
+        name=name,
+        json_path=f'.spec.prices[?(@.resource=="{resource}")].usdPerHour',
+        description=description,
+    )
+
+
 _READY = Column(
     name="Ready",
     json_path=_condition("Ready", "status"),
@@ -112,6 +134,9 @@ MANDATE: Final = Kind(
             description="Whether every write of the agent is to be refused.",
             type="boolean",
         ),
+        _limit("CPU", "cpu", "The most CPU cores that its objects may hold at once."),
+        _limit("Memory", "memory", "The most memory that its objects may hold at once."),
+        _limit("Pods", "pods", "The most Pods that it may have at once."),
         _READY,
         _REASON,
         _AGE,
@@ -142,6 +167,9 @@ ACCOUNT: Final = Kind(
             description="The generation of the mandate that no write may be judged older than.",
             type="integer",
         ),
+        _held("MilliCPU", "cpu", "Thousandths of a CPU core that its live objects hold."),
+        _held("Bytes", "memory", "Bytes of memory that its live objects hold."),
+        _held("Pods", "pods", "Pods that its live objects hold."),
         _AGE,
         Column(
             name="Mandate",
@@ -149,12 +177,33 @@ ACCOUNT: Final = Kind(
             description="The UID of the mandate.",
             only_when_wide=True,
         ),
+        Column(
+            name="Prices",
+            json_path=".status.prices",
+            description="The UID and generation of the PriceBook that it is charged by.",
+            only_when_wide=True,
+        ),
     ),
     content="status",
     # One swap writes the whole of it, and nobody else writes any of it.
     has_status=False,
 )
-KINDS: Final = (MANDATE, GOVERNANCE, ACCOUNT)
+PRICEBOOK: Final = Kind(
+    model=PriceBook,
+    plural="pricebooks",
+    short_name="pb",
+    columns=(
+        _price("CPU", "cpu", "US dollars for an hour of one CPU core."),
+        _price("GiB", "memory", "US dollars for an hour of one GiB of memory."),
+        _price("Pod", "pods", "US dollars for an hour of one Pod."),
+        _READY,
+        _REASON,
+        _AGE,
+        _OBSERVED,
+        _MESSAGE,
+    ),
+)
+KINDS: Final = (MANDATE, GOVERNANCE, ACCOUNT, PRICEBOOK)
 
 
 def custom_resource_definition(kind: Kind) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def _context(detail: ErrorDetails) -> Mapping[str, Any]:
 
 def _wrong_shape(detail: ErrorDetails) -> str:
     value = detail["input"]
-    return f"{_shown(value)} {detail['msg']}" if isinstance(value, str) else detail["msg"]
+    is_plain = value is None or isinstance(value, str | int | float)
+    return f"{_shown(value)} {detail['msg']}" if is_plain else detail["msg"]
 
 
 def _not_allowed(detail: ErrorDetails) -> str:

@@ -59,6 +59,8 @@ def _required_paths(schema: Node) -> Iterator[str]:
 
 
 def _type(node: Node) -> str:
+    if node.get("x-kubernetes-int-or-string"):
+        return "integer or string"
     if node["type"] == "array":
         return f"list of {_type(node['items'])}"
     if "additionalProperties" in node:
@@ -84,7 +86,9 @@ def _bounds(node: Node, *, is_required: bool) -> Iterator[str]:
     text, each = (node, "") if inner is None else (inner, "each ")
     if "maxLength" in text:
         yield f"{each}{text.get('minLength', 0)} to {text['maxLength']} characters"
-    if "minimum" in text:
+    if "maximum" in text:
+        yield f"{each}{text['minimum']} to {text['maximum']}"
+    elif "minimum" in text:
         yield f"{each}at least {text['minimum']}"
 
 

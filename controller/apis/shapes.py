@@ -93,9 +93,29 @@ class UniqueItems:
 
 @dataclass(frozen=True, slots=True)
 class MapListBy:
-    """A list that is a map by one key of its items; only the API server checks it."""
+    """A list that is a map by one key of its items: no value of it twice."""
 
     key: str
+    """The field, whose name on the wire is one word."""
+
+    def check(self, items: tuple[object, ...]) -> tuple[object, ...]:
+        """Return the items, or raise an error that says which key stands there twice."""
+        seen: set[object] = set()
+        for item in items:
+            key = getattr(item, self.key)
+            if key in seen:
+                raise PydanticCustomError(
+                    ERROR_TYPE,
+                    "has two items whose {key} is {value}: rename or remove one",
+                    {"key": self.key, "value": repr(key)},
+                )
+            seen.add(key)
+        return items
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler

@@ -16,7 +16,13 @@ import orjson
 
 from controller.apis.json import Json
 from controller.cli.manifests import Manifest, ManifestError
-from controller.clients.kube.resources import ACCOUNTS, GOVERNANCES, MANDATES, Resource
+from controller.clients.kube.resources import (
+    ACCOUNTS,
+    GOVERNANCES,
+    MANDATES,
+    PRICEBOOKS,
+    Resource,
+)
 
 _TABLE = Path(__file__).with_name("kinds.json")
 NEVER_STORED = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
@@ -91,7 +97,8 @@ def builtin_kinds() -> tuple[Kind, ...]:
 
 def own_kinds() -> tuple[Kind, ...]:
     """Governor's."""
-    with_status = (Kind(resource, has_status=True) for resource in (MANDATES, GOVERNANCES))
+    written_by_people = (MANDATES, GOVERNANCES, PRICEBOOKS)
+    with_status = (Kind(resource, has_status=True) for resource in written_by_people)
     return (*with_status, Kind(ACCOUNTS, has_status=False))
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,15 +18,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from controller.accounts.encoding import account_to_object
+from controller.accounts.account import Account
+from controller.accounts.encoding import account_from_object, account_to_object
+from controller.accounts.windows import Window, WindowKey
 from controller.apis.conditions import Condition, ConditionStatus, ConditionType, set_condition
 from controller.apis.crds import KINDS, Kind
 from controller.apis.invalid import InvalidResourceError
 from controller.apis.mandates import Enforcement, Mandate
 from controller.apis.reasons import Reason
-from controller.apis.v1alpha1.conversion import conditions_of, mandate_from_object
+from controller.apis.v1alpha1.conversion import (
+    conditions_of,
+    mandate_from_object,
+    pricebook_from_object,
+)
 from native.api import Answer
 from native.controlplane import ControlPlane
+from reconcilers.observations import PRICED
 from tests.accounts import DEPLOYMENTS, PODS, an_account, an_entry
 from tests.samples import BAD_SAMPLES, GOOD_SAMPLES, expectation, resource_in
 from tests.waiting import eventually
@@ -33,6 +41,7 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.integration
 
 MANDATES = "/apis/governor.dev/v1alpha1/mandates"
+PRICEBOOKS = "/apis/governor.dev/v1alpha1/pricebooks"
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 Object = dict[str, Any]  # JSON as the API server reads it
@@ -137,7 +146,37 @@ def maybe(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Object]:
     return st.fixed_dictionaries({}, optional=fields)
 
 
+# Amounts on both sides of every bound, and what looks like one.
+AMOUNTS: st.SearchStrategy[Any] = st.one_of(
+    st.sampled_from([0, 1, -1, 10**6, 10**9, 10**15, 10**16, 2**63 - 1, None, True, 0.5, []]),
+    st.sampled_from(["8", "500m", "0.5", "1.5Gi", "4G", "1.333Gi", "0.001", "0.0001", "1e3", "+1"]),
+    st.sampled_from(
+        ["", "-1", "1.", ".5", " 1", "1\n", "٣", "1_0", "8 ", "1M", "5u", "0x10", "9" * 20]
+    ),
+    st.sampled_from(
+        ["999999999.999999999", "1000000000", "999999999999m", "0.0000000001", "9" * 21]
+    ),
+    st.from_regex(r"[0-9]{1,12}(\.[0-9]{1,10})?(m|k|Ki|Gi|Ti)?", fullmatch=True),
+)
+BUDGETS = some(
+    maybe(
+        name=TEXTS,
+        resource=st.sampled_from(["usd", "changes", "cpu", None]),
+        limit=AMOUNTS,
+        windowSeconds=st.sampled_from([60, 59, 3600, 31_536_000, 31_536_001, "60", None, 60.5]),
+    )
+    | st.fixed_dictionaries(
+        {
+            "name": st.sampled_from(["a", "b"]),
+            "resource": st.sampled_from(["usd", "changes"]),
+            "limit": AMOUNTS,
+            "windowSeconds": st.sampled_from([60, 3600]),
+        }
+    )
+)
 SPECS = maybe(
+    quota=maybe(cpu=AMOUNTS, memory=AMOUNTS, pods=AMOUNTS, gpu=AMOUNTS) | st.one_of(ODD),
+    budgets=BUDGETS,
     subjects=st.lists(
         maybe(
             kind=st.sampled_from(["ServiceAccount", "User", "Group"]),
@@ -164,8 +203,17 @@ SUBJECT = [{"kind": "User", "name": "a"}]
 RULE = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}
 
 
-@settings(max_examples=300)
-@given(spec=SPECS | SPECS.map(lambda spec: {**spec, "subjects": SUBJECT}))
+LIMITS = st.fixed_dictionaries(
+    {"subjects": st.just(SUBJECT)},
+    optional={
+        "quota": maybe(cpu=AMOUNTS, memory=AMOUNTS, pods=AMOUNTS),
+        "budgets": BUDGETS,
+    },
+)
+
+
+@settings(max_examples=600)
+@given(spec=SPECS | SPECS.map(lambda spec: {**spec, "subjects": SUBJECT}) | LIMITS)
 @example(spec={"subjects": SUBJECT, "rules": [{**RULE, "fields": ["data\n"]}]})
 @example(spec={"subjects": SUBJECT, "rules": [{**RULE, "namespaces": ["a\n"]}]})
 @example(spec={"subjects": [{"kind": "User", "name": "é"}]})
@@ -183,6 +231,48 @@ def test_governor_and_the_api_server_accept_the_same_mandates(
 
     assert answer.status in (201, 400, 422), answer.text
     assert (read_or_none(resource) is not None) == answer.ok, answer.text
+
+
+PRICES = some(
+    maybe(resource=st.sampled_from(["cpu", "memory", "pods", "gpu", None]), usdPerHour=AMOUNTS)
+    | st.fixed_dictionaries(
+        {"resource": st.sampled_from(["cpu", "memory", "pods"]), "usdPerHour": AMOUNTS}
+    )
+)
+
+
+@settings(max_examples=200)
+@given(prices=PRICES, name=st.sampled_from(["cluster", "cluster", "other"]))
+@example(prices=[{"resource": "cpu", "usdPerHour": "999999.999999999"}], name="cluster")
+@example(prices=[{"resource": "cpu", "usdPerHour": "1000000"}], name="cluster")
+@example(prices=[{"resource": "cpu", "usdPerHour": 1_000_000}], name="cluster")
+def test_governor_and_the_api_server_accept_the_same_prices(
+    plane: ControlPlane, prices: object, name: str
+) -> None:
+    resource = pricebook(prices)
+    resource["metadata"]["name"] = name
+
+    answer = plane.admin.call("POST", f"{PRICEBOOKS}?dryRun=All&fieldValidation=Strict", resource)
+
+    assert answer.status in (201, 400, 422), answer.text
+    assert is_price_book(resource) == answer.ok, answer.text
+
+
+def pricebook(prices: object) -> Object:
+    return {
+        "apiVersion": "governor.dev/v1alpha1",
+        "kind": "PriceBook",
+        "metadata": {"name": "cluster"},
+        "spec": {"prices": prices},
+    }
+
+
+def is_price_book(resource: Object) -> bool:
+    try:
+        pricebook_from_object(resource)
+    except InvalidResourceError:
+        return False
+    return True
 
 
 def read_or_none(resource: Object) -> Mandate | None:
@@ -243,6 +333,18 @@ def in_force(generation: int = 1) -> tuple[Condition, ...]:
     )
 
 
+def priced() -> tuple[Condition, ...]:
+    return set_condition(
+        (),
+        type=PRICED.type,
+        status=PRICED.status,
+        reason=PRICED.reason,
+        message=PRICED.message,
+        observed_generation=1,
+        now=NOON,
+    )
+
+
 def status_of(conditions: tuple[Condition, ...], generation: int = 1) -> Object:
     written = [condition.to_json() for condition in conditions]
     return {"status": {"observedGeneration": generation, "conditions": written}}
@@ -278,20 +380,24 @@ def test_a_malformed_condition_is_refused(
 
 @pytest.mark.parametrize(
     "name",
-    ["mandates", "mandate", "mdt", "governances", "gov", "accounts", "account", "acct", "governor"],
+    [
+        *("mandates", "mandate", "mdt", "governances", "gov", "accounts", "account", "acct"),
+        *("pricebooks", "pricebook", "pb", "governor"),
+    ],
 )
 def test_every_name_of_a_kind_is_understood(plane: ControlPlane, name: str) -> None:
     plane.kubectl("get", name).require_ok()
 
 
-# What people read. The three are the samples that a newcomer reads, too.
-SHOWN = ("mandate-migrator", "mandate-suspended", "mandate-warn")
+# What people read. They are the samples that a newcomer reads, too.
+SHOWN = ("mandate-migrator", "mandate-suspended", "mandate-warn", "mandate-limits")
 
 
 @pytest.fixture(scope="module")
 def shown(plane: ControlPlane) -> Iterator[tuple[str, ...]]:
-    """One mandate in force, one suspended, one not yet observed: their names."""
-    resources = {path.stem: resource_in(path) for path in GOOD_SAMPLES if path.stem in SHOWN}
+    """One mandate in force, one suspended, one not yet observed, one with limits: their names."""
+    samples = {path.stem: path for path in GOOD_SAMPLES}
+    resources = {stem: resource_in(samples[stem]) for stem in SHOWN}
     names = tuple(resource["metadata"]["name"] for resource in resources.values())
     for resource in resources.values():
         plane.kubectl("create", "-f", "-", stdin=json.dumps(resource)).require_ok()
@@ -310,15 +416,28 @@ def shown(plane: ControlPlane) -> Iterator[tuple[str, ...]]:
     plane.kubectl("delete", "mandate", *names).require_ok()
 
 
+def a_busy_account() -> Account:
+    counted = an_account(
+        an_entry(after={"pods": 2}),
+        agent="migrator",
+        settled={"cpu": 2500, "memory": 4 * 2**30, "pods": 4},
+        as_of={DEPLOYMENTS: 4711, PODS: 4712},
+    )
+    return replace(
+        counted,
+        windows={
+            WindowKey("usd", 86400): Window(1_795_564_800_000, 1_795_608_000_000, 3_480_000_000)
+        },
+        wanted=(WindowKey("changes", 3600),),
+        prices="0b6b3a52-0000-4000-8000-00000000b00c:2",
+        asks_version=1,
+    )
+
+
 @pytest.fixture(scope="module")
 def shown_accounts(plane: ControlPlane) -> Iterator[tuple[str, ...]]:
     """Of an agent with a write under way, and of one that is suspended: their names."""
-    busy = an_account(
-        an_entry(after={"pods": 2}),
-        agent="migrator",
-        settled={"pods": 4},
-        as_of={DEPLOYMENTS: 4711, PODS: 4712},
-    )
+    busy = a_busy_account()
     suspended = an_account(agent="runaway", generation=7, suspended=True, as_of={})
     for account in (busy, suspended):
         written = json.dumps(account_to_object(account, metadata={}))
@@ -345,6 +464,46 @@ def test_the_accounts_read_well(
     names = shown_accounts[:1] if arguments[0] == "describe" else shown_accounts
 
     printed = plane.kubectl(*arguments, *names).require_ok().stdout
+
+    assert_golden(repository / "tests/golden/crds" / golden, without_accidents(printed))
+
+
+def test_an_account_is_stored_as_it_was_written(
+    plane: ControlPlane, shown_accounts: tuple[str, ...]
+) -> None:
+    """The API server prunes what its schema does not know: nothing of ours."""
+    path = f"/apis/governor.dev/v1alpha1/accounts/{shown_accounts[0]}"
+
+    assert account_from_object(plane.admin.call("GET", path).json) == a_busy_account()
+
+
+@pytest.fixture(scope="module")
+def shown_prices(plane: ControlPlane) -> Iterator[str]:
+    """The PriceBook of the cluster, in force."""
+    (sample,) = (path for path in GOOD_SAMPLES if path.stem == "pricebook-cluster")
+    plane.kubectl("create", "-f", str(sample)).require_ok()
+    written = plane.admin.call(
+        "PATCH",
+        f"{PRICEBOOKS}/cluster/status",
+        status_of(priced()),
+        content_type="application/merge-patch+json",
+    )
+    assert written.ok, written.text
+    yield "cluster"
+    plane.kubectl("delete", "pricebook", "cluster").require_ok()
+
+
+@pytest.mark.parametrize(
+    ("golden", "arguments"),
+    [
+        pytest.param("get-pricebooks.txt", ["get", "pricebooks"], id="get"),
+        pytest.param("describe-pricebook.txt", ["describe", "pricebook"], id="describe"),
+    ],
+)
+def test_the_prices_read_well(
+    plane: ControlPlane, shown_prices: str, golden: str, arguments: list[str], repository: Path
+) -> None:
+    printed = plane.kubectl(*arguments, shown_prices).require_ok().stdout
 
     assert_golden(repository / "tests/golden/crds" / golden, without_accidents(printed))
 
@@ -383,11 +542,20 @@ def test_the_objects_read_well(
         ),
         pytest.param("explain-mandate-spec-rules.txt", ["mandate.spec.rules"], id="rules"),
         pytest.param("explain-mandate-spec-subjects.txt", ["mandate.spec.subjects"], id="subjects"),
+        pytest.param("explain-mandate-spec-quota.txt", ["mandate.spec.quota"], id="quota"),
+        pytest.param("explain-mandate-spec-budgets.txt", ["mandate.spec.budgets"], id="budgets"),
+        pytest.param("explain-pricebook.txt", ["pricebook"], id="pricebook"),
+        pytest.param(
+            "explain-pricebook-spec-prices.txt", ["pricebook.spec.prices"], id="pricebook's prices"
+        ),
         pytest.param("explain-governance-spec.txt", ["governance.spec"], id="governance.spec"),
         pytest.param("explain-account.txt", ["account"], id="account"),
         pytest.param("explain-account-status.txt", ["account.status"], id="account.status"),
         pytest.param(
             "explain-account-status-fence.txt", ["account.status.fence"], id="account.status.fence"
+        ),
+        pytest.param(
+            "explain-account-status-windows.txt", ["account.status.windows"], id="account's windows"
         ),
     ],
 )

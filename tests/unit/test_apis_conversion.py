@@ -148,9 +148,10 @@ REFUSED: Final[dict[str, tuple[object, str, str]]] = {
         "unknown field: did you mean spec?",
     ),
     "an unknown field far from any": (
-        with_("spec.quota", {}),
-        "spec.quota",
-        "unknown field: remove it; known here are enforcement, rules, subjects, suspend",
+        with_("spec.contract", {}),
+        "spec.contract",
+        "unknown field: remove it; known here are budgets, enforcement, quota, rules, subjects, "
+        "suspend",
     ),
     "a misspelt field of a rule": (
         with_("spec.rules.0.verb", ["get"]),

@@ -52,6 +52,9 @@ def known(api_version: str, kind: str) -> Kind:
             "networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", True, False, id="-policies"
         ),
         pytest.param("governor.dev/v1alpha1", "Mandate", "mandates", False, True, id="our own"),
+        pytest.param(
+            "governor.dev/v1alpha1", "PriceBook", "pricebooks", False, True, id="our prices"
+        ),
     ],
 )
 def test_a_kind_has_its_resource_scope_and_status(

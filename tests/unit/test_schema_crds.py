@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.accounts.account import MAX_PENDING
+from controller.accounts.account import MAX_PENDING, MAX_WINDOWS
 from controller.accounts.encoding import MAX_ENTRY_LENGTH
 from controller.accounts.entries import Outcome
+from controller.accounts.windows import WindowKey
 from controller.apis import generate
 from controller.apis.cel import cel_rules_of
 from controller.apis.crds import (
@@ -18,12 +19,14 @@ from controller.apis.crds import (
     GOVERNANCE,
     KINDS,
     MANDATE,
+    PRICEBOOK,
     Kind,
     custom_resource_definition,
 )
 from controller.apis.reference import markdown_reference
+from controller.apis.resources import SPENT
 from controller.apis.schema import nodes_of, structural_schema
-from controller.apis.v1alpha1 import account, governance, mandate
+from controller.apis.v1alpha1 import account, governance, mandate, pricebook
 from controller.apis.v1alpha1.account import Account
 
 
@@ -46,7 +49,9 @@ DESCRIBED = {
     path: node for path, node in NODES.items() if not is_described_by_what_holds_it(path, node)
 }
 
-VERSIONED = (*vars(mandate).values(), *vars(governance).values(), *vars(account).values())
+VERSIONED = tuple(
+    value for module in (mandate, governance, account, pricebook) for value in vars(module).values()
+)
 
 
 def definition_of(kind: Kind) -> dict[str, Any]:
@@ -61,6 +66,10 @@ def test_every_field_is_described_in_sentences_that_end(node: dict[str, Any]) ->
 
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES.keys())
 def test_every_text_and_list_is_bounded_so_that_rules_are_cheap(node: dict[str, Any]) -> None:
+    if node.get("x-kubernetes-int-or-string"):
+        # Without it, a rule on the value is reckoned to read megabytes, and is refused.
+        assert node["maxLength"] <= 32
+        return
     if node["type"] == "array":
         assert node["maxItems"] <= 1024
     if "additionalProperties" in node:
@@ -96,6 +105,7 @@ def test_the_cel_rule_on_verbs_names_the_verbs_of_its_twin() -> None:
         pytest.param(MANDATE, {"status": {}}, ["spec"], id="Mandate, with a status of its own"),
         pytest.param(GOVERNANCE, {"status": {}}, ["spec"], id="Governance, with a status too"),
         pytest.param(ACCOUNT, None, ["status"], id="Account, written as a whole"),
+        pytest.param(PRICEBOOK, {"status": {}}, ["spec"], id="PriceBook, with a status too"),
     ],
 )
 def test_a_kind_is_cluster_scoped_and_says_what_is_written_apart(
@@ -119,7 +129,7 @@ def test_every_part_of_an_account_is_one_field_to_who_owns_what() -> None:
         if node["type"] in ("array", "object")
     ]
 
-    assert lists_and_maps == ["atomic"] * 4
+    assert lists_and_maps == ["atomic"] * 7
 
 
 def test_the_schema_holds_what_the_account_may_hold() -> None:
@@ -131,19 +141,48 @@ def test_the_schema_holds_what_the_account_may_hold() -> None:
     assert pending["items"]["maxLength"] >= MAX_ENTRY_LENGTH + longest
 
 
+def test_the_schema_holds_every_window_that_an_account_may_have() -> None:
+    nodes = dict(nodes_of(structural_schema(Account), ""))
+
+    assert nodes[".status.wanted"]["maxItems"] == MAX_WINDOWS
+    # Of budgets that a mandate no longer has, windows stay until they end.
+    assert nodes[".status.windows"]["maxProperties"] >= 8 * MAX_WINDOWS
+
+
+@pytest.mark.parametrize("resource", SPENT)
+@pytest.mark.parametrize("seconds", [60, 86_400, 31_536_000])
+def test_a_window_that_waits_has_a_name_that_the_schema_takes(resource: str, seconds: int) -> None:
+    wanted = dict(nodes_of(structural_schema(Account), ""))[".status.wanted[]"]
+    name = str(WindowKey(resource, seconds))
+
+    assert re.fullmatch(wanted["pattern"], name)
+    assert len(name) <= wanted["maxLength"]
+
+
 @pytest.mark.parametrize(
     ("kind", "columns", "wide"),
     [
         pytest.param(
             MANDATE,
-            ["Enforcement", "Suspended", "Ready", "Reason", "Age"],
+            ["Enforcement", "Suspended", "CPU", "Memory", "Pods", "Ready", "Reason", "Age"],
             ["Observed", "Message"],
             id="Mandate",
         ),
         pytest.param(
             GOVERNANCE, ["Ready", "Reason", "Age"], ["Observed", "Message"], id="Governance"
         ),
-        pytest.param(ACCOUNT, ["Suspended", "Generation", "Age"], ["Mandate"], id="Account"),
+        pytest.param(
+            ACCOUNT,
+            ["Suspended", "Generation", "MilliCPU", "Bytes", "Pods", "Age"],
+            ["Mandate", "Prices"],
+            id="Account",
+        ),
+        pytest.param(
+            PRICEBOOK,
+            ["CPU", "GiB", "Pod", "Ready", "Reason", "Age"],
+            ["Observed", "Message"],
+            id="PriceBook",
+        ),
     ],
 )
 def test_kubectl_get_shows_what_an_administrator_asks_first(
@@ -246,6 +285,15 @@ def test_the_reference_has_one_row_for_every_field_and_every_rule(kind: Kind) ->
             "status.conditions[].lastTransitionTime", "time", "required", id="a point in time"
         ),
         pytest.param("status.observedGeneration", "integer", "at least 0", id="a number"),
+        pytest.param(
+            "spec.budgets[].windowSeconds",
+            "integer",
+            "required, 60 to 31536000",
+            id="a number with both bounds",
+        ),
+        pytest.param(
+            "spec.quota.memory", "integer or string", "0 to 20 characters", id="an amount"
+        ),
     ],
 )
 def test_the_reference_states_type_and_bounds(field: str, type_: str, bounds: str) -> None:

@@ -8,7 +8,7 @@ the entries say is read in `controller.accounts.encoding`, without these models.
 import re
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from controller.apis.cel import cel_rule
@@ -17,6 +17,8 @@ from controller.apis.v1alpha1.wire import ApiVersion, Generation, ObjectMeta, Wi
 
 MAX_PENDING: Final = 200
 """Most entries of one account."""
+MAX_WANTED: Final = 16
+"""Most windows that wait to be opened."""
 MAX_ENTRY_LENGTH: Final = 4096
 """Most characters of one entry: 200 of them stay well below what etcd takes."""
 
@@ -27,6 +29,14 @@ Amount: TypeAlias = Annotated[int, Field(ge=0, json_schema_extra={"format": "int
 ResourceVersion: TypeAlias = Annotated[
     str, Field(min_length=1, max_length=20), Pattern("^[0-9]+$", "a resource version, such as 4711")
 ]
+
+WINDOW_PATTERN: Final = "^(usd|changes)/[1-9][0-9]*$"
+WindowName: TypeAlias = Annotated[
+    str,
+    Field(min_length=1, max_length=32),
+    Pattern(WINDOW_PATTERN, "a window: its resource and its seconds, such as usd/86400"),
+]
+Moment: TypeAlias = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
 
 EntryText: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_ENTRY_LENGTH)]
 
@@ -44,6 +54,19 @@ class AccountFence(WireModel):
     is suspended, or gone."""
 
 
+class AccountWindow(WireModel):
+    """One window of time, and what is spent in it so far."""
+
+    model_config = ConfigDict(json_schema_extra=_ATOMIC)
+
+    started_at: Moment
+    """When it began, in milliseconds since 1970; its name says how long it lasts."""
+    accrued_at: Moment
+    """Up to when `spent` holds what the agent's objects cost, in milliseconds since 1970."""
+    spent: Amount
+    """In billionths of a US dollar (`usd`), or the number of changes (`changes`)."""
+
+
 class AccountStatus(WireModel):
     """What the agent holds and has under way. Written by Governor only, as a whole."""
 
@@ -52,8 +75,8 @@ class AccountStatus(WireModel):
     settled: (
         Annotated[dict[str, Amount], Field(max_length=256, json_schema_extra=_ATOMIC)] | None
     ) = None
-    """What the agent's live objects hold, by resource, in that resource's one unit. Counted
-    from the objects, never added up."""
+    """What the agent's live objects hold: `cpu` in thousandths of a core, `memory` in bytes, `pods`
+    as a number. Counted from the objects, never added up."""
     as_of: (
         Annotated[dict[str, ResourceVersion], Field(max_length=1024, json_schema_extra=_ATOMIC)]
         | None
@@ -64,6 +87,19 @@ class AccountStatus(WireModel):
     """The writes that were allowed and are not yet in the ledger, oldest first, at most 200;
     while it is full, the agent's writes are refused. Each is one JSON array as a text, whose
     form is Governor's own."""
+    windows: (
+        Annotated[dict[str, AccountWindow], Field(max_length=256, json_schema_extra=_ATOMIC)] | None
+    ) = None
+    """What is spent, by window: its resource and its seconds, as in `usd/86400`. Budgets of one
+    resource and length share a window."""
+    wanted: Annotated[ListOf[WindowName], Field(max_length=MAX_WANTED)] | None = None
+    """Windows that a policy asks for and that are to be opened, such as `changes/3600`, at most
+    16."""
+    prices: Annotated[str, Field(max_length=256)] | None = None
+    """The UID and generation of the PriceBook that the windows are charged by."""
+    asks_version: Generation | None = None
+    """Which rules of counting `settled` was counted by. While it is another than that of a
+    Governor, it adds nothing to it, and refuses what a quota or a budget in dollars limits."""
 
 
 class Account(WireModel):

@@ -1,22 +1,27 @@
 """From resources on the wire to core values: the one edge between them.
 
-Every reader of mandates and governances comes through here, the feeds as well as
+Every reader of mandates, governances and price books comes through here, the feeds as well as
 the command line, so that both refuse the same. Reads no cluster and no file.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TypeVar, cast
 
 from pydantic import ValidationError
 
 from controller.apis import governance as core_governance
 from controller.apis import mandates as core
+from controller.apis import pricebooks as core_prices
 from controller.apis.conditions import Condition, ConditionStatus
 from controller.apis.invalid import InvalidResourceError, Problem, problems_of
+from controller.apis.quantities import amount_of
+from controller.apis.resources import CPU, MEMORY, PODS, USD, Amounts
 from controller.apis.v1alpha1 import wire
 from controller.apis.v1alpha1.governance import Governance
-from controller.apis.v1alpha1.mandate import Mandate, Rule, Subject
+from controller.apis.v1alpha1.mandate import Budget, Mandate, Quota, Rule, Subject
+from controller.apis.v1alpha1.pricebook import PriceBook
 
 _Model = TypeVar("_Model", bound=wire.WireModel)
 
@@ -37,6 +42,8 @@ def mandate_from_object(resource: object) -> core.Mandate:
         rules=tuple(_rule(rule) for rule in mandate.spec.rules or ()),
         enforcement=core.Enforcement(mandate.spec.enforcement),
         suspended=mandate.spec.suspend is True,
+        quota=_quota(mandate.spec.quota or Quota()),
+        budgets=tuple(_budget(budget) for budget in mandate.spec.budgets or ()),
     )
 
 
@@ -51,6 +58,21 @@ def governance_from_object(resource: object) -> core_governance.Governance:
             core_governance.RedactedFields(one.api_groups, one.resources, one.fields)
             for one in governance.spec.redacted_fields or ()
         ),
+    )
+
+
+def pricebook_from_object(resource: object) -> core_prices.PriceBook:
+    """Convert a PriceBook as JSON to the core type; as `mandate_from_object` otherwise.
+
+    Its identity is that of the stored resource, `<uid>:<generation>`.
+    """
+    book = _validated(resource, PriceBook)
+    rates: dict[str, int] = {
+        one.resource: amount_of(USD, one.usd_per_hour) for one in book.spec.prices
+    }
+    return core_prices.PriceBook(
+        identity=f"{book.metadata.uid or ''}:{book.metadata.generation or 0}",
+        rates=MappingProxyType(rates),
     )
 
 
@@ -105,6 +127,26 @@ def _rule(rule: Rule) -> core.Rule:
         namespaces=rule.namespaces or (),
         resource_names=rule.resource_names or (),
         fields=rule.fields or (),
+    )
+
+
+def _quota(quota: Quota) -> Amounts:
+    stated = {CPU: quota.cpu, MEMORY: quota.memory, PODS: quota.pods}
+    return MappingProxyType(
+        {
+            resource: amount_of(resource, limit)
+            for resource, limit in stated.items()
+            if limit is not None
+        }
+    )
+
+
+def _budget(budget: Budget) -> core.Budget:
+    return core.Budget(
+        name=budget.name,
+        resource=budget.resource,
+        limit=amount_of(budget.resource, budget.limit),
+        window_seconds=budget.window_seconds,
     )
 
 

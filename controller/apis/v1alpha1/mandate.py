@@ -17,11 +17,20 @@ from controller.apis.shapes import (
     FieldPathText,
     Identity,
     ListOf,
+    MapListBy,
     NamespaceGlob,
     NamespaceName,
     ObjectNameGlob,
+    Pattern,
     Resource,
     UniqueItems,
+)
+from controller.apis.v1alpha1.amounts import (
+    COUNT_FORM,
+    CPU_FORM,
+    MEMORY_FORM,
+    USD_FORM,
+    AmountText,
 )
 from controller.apis.v1alpha1.wire import ApiVersion, Conditions, Generation, ObjectMeta, WireModel
 
@@ -124,6 +133,89 @@ class Rule(WireModel):
         return self.fields is None or VERBS_WITH_FIELDS.issuperset(self.verbs)
 
 
+class Quota(WireModel):
+    """The most that the agent's live objects may hold at once, all of them together."""
+
+    cpu: AmountText | None = None
+    """CPU cores, as a number or a text: `8`, `"0.5"` or `500m`, to the thousandth of a core.
+    Counted is what the Pods request (their limit where they state no request), not what they
+    use. By default (absent) unlimited."""
+    memory: AmountText | None = None
+    """Bytes of memory, as a text: `32Gi`, `512Mi`, `1.5Gi` or `4G`. Counted like `cpu`. By default
+    (absent) unlimited."""
+    pods: AmountText | None = None
+    """Number of Pods, such as `20`; a finished Pod is none. By default (absent) unlimited."""
+
+    @cel_rule(
+        f"!has(self.cpu) || {CPU_FORM.cel('self.cpu')}",
+        message="cpu is a number of CPU cores, from 0 and to the thousandth: write 8, 0.5 or 500m",
+        at=".cpu",
+    )
+    def states_cpu_in_cores(self) -> bool:
+        """What is finer than a thousandth would be rounded, in somebody's favour."""
+        return self.cpu is None or CPU_FORM.admits(self.cpu)
+
+    @cel_rule(
+        f"!has(self.memory) || {MEMORY_FORM.cel('self.memory')}",
+        message="memory is a whole number of bytes, from 0: write 32Gi, 512Mi, 1.5Gi or 4G",
+        at=".memory",
+    )
+    def states_memory_in_bytes(self) -> bool:
+        """`32m` would be 0.032 bytes, which nobody means."""
+        return self.memory is None or MEMORY_FORM.admits(self.memory)
+
+    @cel_rule(
+        f"!has(self.pods) || {COUNT_FORM.cel('self.pods')}",
+        message="pods is a number of Pods, from 0: write 20",
+        at=".pods",
+    )
+    def states_pods_as_a_number(self) -> bool:
+        """A Pod has no parts."""
+        return self.pods is None or COUNT_FORM.admits(self.pods)
+
+
+class Budget(WireModel):
+    """The most that the agent may spend of one resource in each window of time."""
+
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=63),
+        Pattern(DNS_LABEL, "a name of lower-case letters, digits and -, such as daily-cost"),
+    ]
+    """What the agent is told when this budget refuses a write, such as `daily-cost`."""
+    resource: Literal["usd", "changes"]
+    """`usd`: what the agent's live objects cost, by the hour and the prices of the PriceBook; a
+    write that raises them is refused if what is spent in this window and what all of them would
+    cost until its end, or in a whole window, would exceed the limit. `changes`: how many of its
+    writes take effect; each counts 1, whatever it changes."""
+    limit: AmountText
+    """US dollars, as a number or a text, to the billionth: `40` or `"0.25"`; or a number of
+    changes: `200`."""
+    window_seconds: Annotated[int, Field(ge=60, le=31_536_000)]
+    """How long a window lasts, from 60 (a minute) to 31536000 (a year); 86400 is a day. Windows
+    follow each other without gap and begin at multiples of their length since 1970 in UTC, so
+    those of a day begin at midnight. With each one the budget begins anew."""
+
+    @cel_rule(
+        f"self.resource != 'usd' || {USD_FORM.cel('self.limit')}",
+        message="the limit of usd is in US dollars, from 0, with at most 9 decimals: write 40 or "
+        "0.25",
+        at=".limit",
+    )
+    def states_its_limit_in_dollars(self) -> bool:
+        """Nano-dollars are what is counted."""
+        return self.resource != "usd" or USD_FORM.admits(self.limit)
+
+    @cel_rule(
+        f"self.resource != 'changes' || {COUNT_FORM.cel('self.limit')}",
+        message="the limit of changes is a number of writes, from 0: write 200",
+        at=".limit",
+    )
+    def states_its_limit_as_a_number(self) -> bool:
+        """A change has no parts."""
+        return self.resource != "changes" or COUNT_FORM.admits(self.limit)
+
+
 class MandateSpec(WireModel):
     """What the agent may do, and who the agent is."""
 
@@ -131,12 +223,21 @@ class MandateSpec(WireModel):
     """The identities that act as this agent, 1 to 64. An identity may stand in one mandate only:
     while it stands in two, its writes are refused."""
     enforcement: EnforcementMode = "Enforce"
-    """What becomes of a write that the rules do not allow. `Enforce` (the default) refuses it;
-    `Warn` grants it with the refusal as a warning; `Shadow` grants it and only records the
-    refusal. Suspension and protected objects hold in every mode."""
+    """What becomes of a write that the rules, the quota or the budgets do not allow. `Enforce`
+    (the default) refuses it; `Warn` grants it with the refusal as a warning; `Shadow` grants it
+    and only records the refusal. Suspension and protected objects hold in every mode."""
     rules: Annotated[ListOf[Rule], Field(max_length=64)] | None = None
     """The permissions, at most 64. A write is allowed when one rule covers the whole of it. By
     default (absent or empty) the agent may write nothing."""
+    quota: Quota | None = None
+    """The most that the agent's live objects may hold at once. A write that could make it more is
+    refused, and one that needs no more is not. Counted is what is labelled
+    `governor.dev/agent: <agent>`, and what such objects create, with what it may still become:
+    missing replicas, the surge of a rollout, the `maxReplicas` of an autoscaler. Objects of people
+    and of other agents are not counted. By default (absent or empty) unlimited."""
+    budgets: Annotated[ListOf[Budget], Field(max_length=16), MapListBy("name")] | None = None
+    """The most that the agent may spend in each window of time, at most 16 budgets; all of them
+    hold at once. By default (absent or empty) unlimited."""
     suspend: bool | None = None
     """`true` refuses every write of the agent until it is removed or `false`. Absent by default,
     so that a GitOps tool that applies this mandate does not switch a suspended agent on again."""
@@ -154,6 +255,18 @@ class MandateSpec(WireModel):
         """Twice, with two UIDs, it would not say which one is pinned."""
         identities = [(one.kind, one.namespace, one.name) for one in self.subjects]
         return len(set(identities)) == len(identities)
+
+    @cel_rule(
+        "!has(self.budgets) || self.budgets.all(a, self.budgets.exists_one(b, "
+        "a.resource == b.resource && a.windowSeconds == b.windowSeconds))",
+        message="no two budgets may have the same resource and windowSeconds: the larger of them "
+        "would never refuse anything; keep one",
+        at=".budgets",
+    )
+    def has_one_budget_of_each_resource_and_window(self) -> bool:
+        """Whoever reads the larger one would believe it."""
+        windows = [(one.resource, one.window_seconds) for one in self.budgets or ()]
+        return len(set(windows)) == len(windows)
 
 
 class MandateStatus(WireModel):

@@ -55,6 +55,7 @@ class Resource:
 
 MANDATES = Resource("governor.dev", "v1alpha1", "mandates", "Mandate", namespaced=False)
 GOVERNANCES = Resource("governor.dev", "v1alpha1", "governances", "Governance", namespaced=False)
+PRICEBOOKS = Resource("governor.dev", "v1alpha1", "pricebooks", "PriceBook", namespaced=False)
 ACCOUNTS = Resource("governor.dev", "v1alpha1", "accounts", "Account", namespaced=False)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
 SELF_REVIEWS = Resource(
