@@ -18,9 +18,11 @@ from controller.accounts.encoding import (
     check_writable,
 )
 from controller.accounts.entries import Action, Attempt, Entry, Outcome, WatchedKind
+from controller.accounts.windows import Window, WindowKey
 from tests.accounts import DEPLOYMENTS, PODS, an_account, an_entry
 
 LARGEST = 2**63 - 1
+HOURLY = WindowKey("changes", 3600)
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 filled = names.filter(bool)
@@ -52,6 +54,7 @@ entries = st.builds(
     record=names,
     outcome=st.none() | st.sampled_from(Outcome),
 )
+windows = st.builds(WindowKey, segments, st.integers(1, LARGEST))
 accounts = st.builds(
     Account,
     agent=filled,
@@ -59,6 +62,10 @@ accounts = st.builds(
     settled=amounts,
     as_of=st.dictionaries(kinds, naturals, max_size=4),
     pending=st.lists(entries, max_size=5).map(tuple),
+    windows=st.dictionaries(windows, st.builds(Window, naturals, naturals, naturals), max_size=4),
+    wanted=st.lists(windows, max_size=4).map(tuple),
+    prices=names,
+    asks_version=naturals,
 )
 
 
@@ -100,7 +107,13 @@ def test_the_stored_form_is_this_one() -> None:
     entry = replace(
         an_entry(after={"pods": 1}, outcome=Outcome.NO_OP), old_change="01A", old_digest="cd"
     )
-    account = an_account(entry, settled={"pods": 3}, as_of={DEPLOYMENTS: 5, PODS: 6})
+    account = replace(
+        an_account(entry, settled={"pods": 3}, as_of={DEPLOYMENTS: 5, PODS: 6}),
+        windows={WindowKey("usd", 86400): Window(1000, 2000, 3), HOURLY: Window(0, 0, 0)},
+        wanted=(WindowKey("changes", 60), WindowKey("usd", 60)),
+        prices="uid:4",
+        asks_version=1,
+    )
 
     status: Any = account_to_object(account, metadata={})["status"]
 
@@ -113,12 +126,20 @@ def test_the_stored_form_is_this_one() -> None:
         '"abababababababababababababababababababababababababababababababab","no-op"]'
     ]
 
+    assert status["windows"] == {
+        "usd/86400": {"startedAt": 1000, "accruedAt": 2000, "spent": 3},
+        "changes/3600": {"startedAt": 0, "accruedAt": 0, "spent": 0},
+    }
+    assert status["wanted"] == ["changes/60", "usd/60"]
+    assert (status["prices"], status["asksVersion"]) == ("uid:4", 1)
+
 
 def stored(*path: str, value: object) -> dict[str, Any]:
-    """An account as stored, with one entry, and one thing in it otherwise."""
-    written: dict[str, Any] = orjson.loads(
-        orjson.dumps(account_to_object(an_account(an_entry(), settled={"pods": 1}), metadata={}))
+    """An account as stored, with one entry and one window, and one thing in it otherwise."""
+    account = replace(
+        an_account(an_entry(), settled={"pods": 1}), windows={HOURLY: Window(1000, 2000, 3)}
     )
+    written: dict[str, Any] = orjson.loads(orjson.dumps(account_to_object(account, metadata={})))
     holder = written
     for step in path[:-1]:
         holder = holder[step]
@@ -135,9 +156,9 @@ def stored(*path: str, value: object) -> dict[str, Any]:
         pytest.param(("status",), None, "status: must be an object, not nothing", id="no status"),
         pytest.param(("status",), [], "status: must be an object, not a list", id="status a list"),
         pytest.param(
-            ("status", "windows"),
+            ("status", "debts"),
             {},
-            "status: holds windows, which this Governor does not know",
+            "status: holds debts, which this Governor does not know",
             id="a field of a later Governor",
         ),
         pytest.param(("status", "fence"), None, "status.fence: must be an object", id="no fence"),
@@ -190,6 +211,60 @@ def stored(*path: str, value: object) -> dict[str, Any]:
         ),
         pytest.param(("status", "asOf", "pods.v1."), "-5", "must be a resource", id="negative"),
         pytest.param(("status", "asOf", "pods.v1."), "٣", "must be a resource", id="not ASCII"),
+        pytest.param(("status", "windows"), [], "status.windows: must be", id="windows a list"),
+        pytest.param(
+            ("status", "windows", "changes"),
+            {},
+            "status.windows['changes']",
+            id="a window without its length",
+        ),
+        pytest.param(
+            ("status", "windows", "usd/060"),
+            {"startedAt": 0, "accruedAt": 0, "spent": 0},
+            "status.windows['usd/060']: 'usd/060' is not known",
+            id="a length that is written otherwise",
+        ),
+        pytest.param(
+            ("status", "windows", "changes/3600"),
+            7,
+            "status.windows['changes/3600']: must be an object",
+            id="a window that is a number",
+        ),
+        pytest.param(
+            ("status", "windows", "changes/3600", "spent"),
+            -1,
+            "status.windows['changes/3600'].spent: must be a number from 0",
+            id="less than nothing spent",
+        ),
+        pytest.param(
+            ("status", "windows", "changes/3600", "accruedAt"),
+            None,
+            "status.windows['changes/3600'].accruedAt: must be a number from 0, not nothing",
+            id="accrued at no time",
+        ),
+        pytest.param(
+            ("status", "windows", "changes/3600", "startedAt"),
+            "0",
+            "status.windows['changes/3600'].startedAt",
+            id="a start that is a text",
+        ),
+        pytest.param(
+            ("status", "windows", "changes/3600", "reserved"),
+            1,
+            "status.windows['changes/3600']: holds reserved, which this Governor does not know",
+            id="a sum of a later Governor in a window",
+        ),
+        pytest.param(("status", "wanted"), {}, "status.wanted: must be a list", id="wanted"),
+        pytest.param(
+            ("status", "wanted"), ["usd"], "status.wanted[0]: 'usd' is not known", id="wanted what"
+        ),
+        pytest.param(
+            ("status", "wanted"), [60], "status.wanted[0]: 60 is not known", id="a number"
+        ),
+        pytest.param(("status", "prices"), 4, "status.prices: must be a text", id="prices"),
+        pytest.param(
+            ("status", "asksVersion"), "1", "status.asksVersion: must be a number", id="asks"
+        ),
         pytest.param(("status", "pending"), {}, "status.pending: must be a list", id="no list"),
         pytest.param(("status", "pending"), [7], "status.pending[0]: must be a text", id="entry"),
         pytest.param(("status", "pending"), [""], "status.pending[0]: must be a text", id="empty"),
@@ -292,6 +367,13 @@ def test_garbage_is_refused_in_words(garbage: dict[str, Any]) -> None:
             ("status", "settled"),
             ("status", "asOf"),
             ("status", "pending"),
+            ("status", "windows"),
+            ("status", "windows", "usd/60"),
+            ("status", "windows", "changes/3600"),
+            ("status", "windows", "changes/3600", "spent"),
+            ("status", "wanted"),
+            ("status", "prices"),
+            ("status", "asksVersion"),
         ]
     ),
     value=JSON,
