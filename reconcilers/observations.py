@@ -42,6 +42,14 @@ REGISTERED = Observation(
 )
 
 
+PRICED = Observation(
+    ConditionType.READY,
+    ConditionStatus.TRUE,
+    Reason.IN_FORCE,
+    "budgets in US dollars are charged by these prices",
+)
+
+
 def not_ready(reason: Reason, message: str) -> Observation:
     """Why something is not in force."""
     return Observation(ConditionType.READY, ConditionStatus.FALSE, reason, message)

@@ -25,13 +25,21 @@ from controller.apis.mandates import Mandate
 from controller.apis.reasons import Reason
 from controller.clients.kube.client import Object
 from controller.clients.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
-from controller.feeds.registry import InvalidGovernance, Stored, StoredGovernance, StoredMandate
+from controller.feeds.registry import (
+    InvalidGovernance,
+    InvalidPriceBook,
+    Stored,
+    StoredGovernance,
+    StoredMandate,
+    StoredPriceBook,
+)
 from controller.registration.subject import (
     RegistrationError,
     Target,
     render_subject_registration,
 )
 from reconcilers.observations import (
+    PRICED,
     REGISTERED,
     Observation,
     conditions_of,
@@ -86,6 +94,8 @@ class WriteStatus:
     @property
     def relies_on_registration(self) -> bool:
         """Whether it claims what holds only once the registration is stored."""
+        if isinstance(self.of, StoredPriceBook):
+            return False
         return any(
             condition.status is ConditionStatus.TRUE and condition.type in _BY_REGISTRATION
             for condition in self.conditions
@@ -157,6 +167,17 @@ def plan_governance(
         return ()
     content = stored.content
     if isinstance(content, InvalidGovernance):
+        ready = not_ready(Reason.INVALID, f"the last valid one stays in force: {content.message}")
+    return _status_writes([(stored, (ready,))], now)
+
+
+def plan_prices(stored: StoredPriceBook | None, *, now: datetime) -> tuple[Effect, ...]:
+    """What to write into the status of the PriceBook, as far as one is stored."""
+    if stored is None:
+        return ()
+    content = stored.content
+    ready = PRICED
+    if isinstance(content, InvalidPriceBook):
         ready = not_ready(Reason.INVALID, f"the last valid one stays in force: {content.message}")
     return _status_writes([(stored, (ready,))], now)
 

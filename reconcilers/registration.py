@@ -1,11 +1,11 @@
-"""Keeps the `subject` registration stored, and the Mandates' status true.
+"""Keeps the `subject` registration stored, and the status of what people write true.
 
-Level-based: whenever a Mandate, its Account's fence, the Governance, the registration
-itself or the CA changed, the whole is planned anew from what is stored and the plan carried out in
-order. So it is restored when someone edits or deletes it, within one round trip of
-the watch; until then an edit holds (what prevents that is a guard in the API
-server, not this loop). Accounts are looked at for their fence only; they change with
-every write of an agent, and a plan for each would be one too many.
+Level-based: whenever a Mandate, its Account's fence, the Governance, the PriceBook, the
+registration itself or the CA changed, the whole is planned anew from what is stored
+and the plan carried out in order. So it is restored when someone edits or deletes it,
+within one round trip of the watch; until then an edit holds (what prevents that is a
+guard in the API server, not this loop). Accounts are looked at for their fence only;
+they change with every write of an agent, and a plan for each would be one too many.
 
 Runs in any number of processes at once: all of them plan the same from the same
 objects, a write of the same content changes nothing, and a replacement is bound to
@@ -17,7 +17,7 @@ the API server refuse the status of one Mandate must not silence all of them.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
@@ -26,7 +26,7 @@ import structlog
 from controller.accounts.account import Account, Fence
 from controller.clients.kube.client import Object
 from controller.clients.kube.errors import KubeError, NotFoundError
-from controller.clients.kube.informer import Chance, ListsAndWatches, Pace
+from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace
 from controller.clients.kube.resources import (
     MUTATING_WEBHOOKS,
     VALIDATING_WEBHOOKS,
@@ -34,7 +34,15 @@ from controller.clients.kube.resources import (
     Resource,
 )
 from controller.feeds.priority import one_object
-from controller.feeds.registry import GOVERNANCE, RegistryFeed, StoredMandate
+from controller.feeds.registry import (
+    GOVERNANCE,
+    PRICES,
+    RegistryFeed,
+    Stored,
+    StoredGovernance,
+    StoredMandate,
+    StoredPriceBook,
+)
 from controller.registration.subject import SUBJECT_CONFIGURATION, Target
 from reconcilers.plan import (
     CreateConfiguration,
@@ -44,6 +52,7 @@ from reconcilers.plan import (
     View,
     WriteStatus,
     plan_governance,
+    plan_prices,
     plan_registration,
 )
 from reconcilers.runtime import Result, WorkQueue, as_one, run_loop
@@ -169,7 +178,7 @@ class RegistrationLoop:
             for resource, informer in self._configurations.items():
                 tasks.create_task(informer.run(), name=f"informer of our {resource.plural}")
             # Before all lists are complete a plan would deselect agents that exist.
-            await self._feed.wait_synced()
+            await self._feed.wait_agents_known()
             for informer in self._configurations.values():
                 await informer.synced.wait()
             if before is not None:
@@ -192,7 +201,7 @@ class RegistrationLoop:
             self.wake()
 
     async def _reconcile(self, _key: str) -> Result:
-        plan = self._plan()
+        plan = self._plan(self._clock())
         faults = await self._carry_out_all(plan)
         if faults:
             raise as_one(faults)
@@ -218,8 +227,12 @@ class RegistrationLoop:
             self.stored.set()
         return faults
 
-    def _plan(self) -> Plan:
-        now = self._clock()
+    def _plan(self, now: datetime) -> Plan:
+        plan = self._plan_registration(now)
+        prices = plan_prices(self._feed.pricebooks.snapshot().get(PRICES), now=now)
+        return replace(plan, effects=(*plan.effects, *prices))
+
+    def _plan_registration(self, now: datetime) -> Plan:
         governance = self._feed.governance
         stored_governance = self._feed.governances.snapshot().get(GOVERNANCE)
         if governance is None:
@@ -266,9 +279,7 @@ class RegistrationLoop:
 
     async def _write_status(self, effect: WriteStatus) -> None:
         """Apply the conditions to that very object; one that is gone needs none."""
-        informer = (
-            self._feed.mandates if isinstance(effect.of, StoredMandate) else self._feed.governances
-        )
+        informer = self._informer_of(effect.of)
         body = _status_body(effect, informer.resource)
         try:
             stored = await self._client.apply(
@@ -277,6 +288,17 @@ class RegistrationLoop:
         except NotFoundError:
             return
         informer.adopt(stored)
+
+    def _informer_of(
+        self, stored: Stored
+    ) -> Informer[StoredMandate] | Informer[StoredGovernance] | Informer[StoredPriceBook]:
+        match stored:
+            case StoredMandate():
+                return self._feed.mandates
+            case StoredGovernance():
+                return self._feed.governances
+            case StoredPriceBook():
+                return self._feed.pricebooks
 
 
 def _status_body(effect: WriteStatus, resource: Resource) -> Object:

@@ -12,6 +12,8 @@ class Reason(StrEnum):
 
     REGISTERED = "Registered"
     """Ready: this generation is in force on every replica."""
+    IN_FORCE = "InForce"
+    """Ready: these prices are those that budgets are charged by."""
     PENDING = "Pending"
     """Not ready: Governor has not acted on this generation yet."""
     INVALID = "Invalid"

@@ -1,8 +1,8 @@
-"""Keeps the registry of agents current from the stored Mandates and the Governance.
+"""Keeps the registry of agents current from the stored Mandates, Governance and PriceBook.
 
 What is stored is never dropped because it cannot be read: an invalid Mandate still
-claims its subjects, so that their writes are refused; an invalid Governance leaves
-the last valid one in force. It grants nothing and writes nothing.
+claims its subjects, so that their writes are refused; an invalid Governance or PriceBook
+leaves the last valid one in force. It grants nothing and writes nothing.
 """
 
 import asyncio
@@ -17,17 +17,20 @@ from controller.apis.conditions import Condition
 from controller.apis.governance import Governance
 from controller.apis.invalid import InvalidResourceError
 from controller.apis.mandates import Mandate
+from controller.apis.pricebooks import PriceBook
 from controller.apis.v1alpha1.conversion import (
     conditions_of,
     governance_from_object,
     mandate_from_object,
+    pricebook_from_object,
 )
 from controller.clients.kube.client import Object
 from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace, list_all
-from controller.clients.kube.resources import GOVERNANCES, MANDATES, Key
+from controller.clients.kube.resources import GOVERNANCES, MANDATES, PRICEBOOKS, Key
 from controller.clients.kube.store import Change
 
 GOVERNANCE = Key("", "cluster")
+PRICES = Key("", "cluster")
 ATTENTIVE = Pace(lasting=10, silence=25.0)
 """The server is asked to say something every 10 to 20 seconds, and one that is silent for 25 is
 dialled anew: a connection that died unnoticed would leave a suspended agent at large."""
@@ -73,7 +76,26 @@ class StoredGovernance:
     status: Status
 
 
-Stored: TypeAlias = StoredMandate | StoredGovernance
+@dataclass(frozen=True, slots=True)
+class InvalidPriceBook:
+    """A stored PriceBook that no longer converts."""
+
+    message: str
+    """What is wrong with it and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPriceBook:
+    """The PriceBook as the API server holds it."""
+
+    name: str
+    uid: str
+    generation: int
+    content: PriceBook | InvalidPriceBook
+    status: Status
+
+
+Stored: TypeAlias = StoredMandate | StoredGovernance | StoredPriceBook
 
 
 class RegistryFeed:
@@ -82,6 +104,7 @@ class RegistryFeed:
     Attributes:
         mandates: every stored Mandate, valid or not.
         governances: every stored Governance; only the one named `cluster` counts.
+        pricebooks: every stored PriceBook, likewise.
     """
 
     def __init__(
@@ -91,42 +114,60 @@ class RegistryFeed:
         pace = pace or ATTENTIVE
         self.mandates = Informer(client, MANDATES, read_mandate, pace=pace, chance=chance)
         self.governances = Informer(client, GOVERNANCES, read_governance, pace=pace, chance=chance)
+        self.pricebooks = Informer(client, PRICEBOOKS, read_pricebook, pace=pace, chance=chance)
         self._governance: Governance | None = Governance()
+        self._prices: PriceBook | None = PriceBook()
         self._registry: Registry | None = None
         self.mandates.subscribe(self._on_mandate)
         self.governances.subscribe(self._on_governance)
+        self.pricebooks.subscribe(self._on_pricebook)
 
     async def run(self) -> NoReturn:
         """Follow the API server until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.mandates.run(), name="informer of mandates")
             tasks.create_task(self.governances.run(), name="informer of governances")
+            tasks.create_task(self.pricebooks.run(), name="informer of pricebooks")
         raise AssertionError("an informer ended")
 
     async def wait_synced(self) -> None:
-        """Wait until both lists are complete; `current` may still be None (see there)."""
+        """Wait until all lists are complete; `current` may still be None (see there)."""
+        await self.wait_agents_known()
+        await self.pricebooks.synced.wait()
+
+    async def wait_agents_known(self) -> None:
+        """Wait until it is known who is an agent, whatever things cost."""
         await self.mandates.synced.wait()
         await self.governances.synced.wait()
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever a Mandate or the Governance changed; it must not block."""
+        """Call `listener` whenever something here changed; it must not block."""
         self.mandates.subscribe(lambda _change: listener())
         self.governances.subscribe(lambda _change: listener())
+        self.pricebooks.subscribe(lambda _change: listener())
 
     @property
     def governance(self) -> Governance | None:
         """The last valid Governance; None if there never was one but an invalid one is stored."""
         return self._governance if self.governances.synced.is_set() else None
 
+    @property
+    def prices(self) -> PriceBook | None:
+        """The last valid PriceBook; None if there never was one but an invalid one is stored."""
+        return self._prices if self.pricebooks.synced.is_set() else None
+
     def missing(self) -> tuple[str, ...]:
         """What `current` waits for, by name and reason; empty when it is there."""
         reasons = [
             f"{informer.resource.plural}: {informer.fault or 'not listed yet'}"
-            for informer in (self.mandates, self.governances)
+            for informer in (self.mandates, self.governances, self.pricebooks)
             if not informer.synced.is_set()
         ]
-        if self._governance is None:
-            reasons.append("governances: the one named cluster is invalid, and none was valid yet")
+        for plural, value in (("governances", self._governance), ("pricebooks", self._prices)):
+            if value is None:
+                reasons.append(
+                    f"{plural}: the one named cluster is invalid, and none was valid yet"
+                )
         return tuple(reasons)
 
     def current(self) -> Registry | None:
@@ -135,11 +176,11 @@ class RegistryFeed:
         It is rebuilt here, at the first look after a change, so that a reader never
         sees less than the feed has heard, and a burst of changes costs one rebuild.
         """
-        governance = self.governance
-        if governance is None or not self.mandates.synced.is_set():
+        governance, prices = self.governance, self.prices
+        if governance is None or prices is None or not self.mandates.synced.is_set():
             return None
         if self._registry is None:
-            self._registry = _build(self.mandates.snapshot().values(), governance)
+            self._registry = _build(self.mandates.snapshot().values(), governance, prices)
         return self._registry
 
     async def fetch(self) -> Registry | None:
@@ -150,19 +191,26 @@ class RegistryFeed:
         watch has not brought yet, and whom it names must not pass for somebody else.
 
         Returns:
-            None if the Governance is invalid and none was valid before.
+            None if the Governance or the PriceBook is invalid and none was valid before.
 
         Raises:
             KubeError: the API server could not be asked; nobody knows who it is.
         """
         governances = [read_governance(body) for body in await list_all(self._client, GOVERNANCES)]
+        pricebooks = [read_pricebook(body) for body in await list_all(self._client, PRICEBOOKS)]
         mandates = [read_mandate(body) for body in await list_all(self._client, MANDATES)]
         governance: Governance | None = Governance()
         for found in governances:
             if found.name == GOVERNANCE.name:
                 valid = found.content if isinstance(found.content, Governance) else None
                 governance = valid or self.governance
-        return None if governance is None else _build(mandates, governance)
+        prices: PriceBook | None = PriceBook()
+        for book in pricebooks:
+            if book.name == PRICES.name:
+                prices = book.content if isinstance(book.content, PriceBook) else self.prices
+        if governance is None or prices is None:
+            return None
+        return _build(mandates, governance, prices)
 
     def _on_mandate(self, change: Change[StoredMandate]) -> None:
         self._registry = None
@@ -184,13 +232,29 @@ class RegistryFeed:
         self._governance = content
         self._registry = None
 
+    def _on_pricebook(self, change: Change[StoredPriceBook]) -> None:
+        if change.key != PRICES:
+            return
+        content = PriceBook() if change.new is None else change.new.value.content
+        if isinstance(content, InvalidPriceBook):
+            log.error("price book invalid", error=content.message)
+            # As with the Governance: accounts were charged by prices that nobody knows now.
+            if not self.pricebooks.synced.is_set():
+                self._prices = None
+            return
+        self._prices = content
+        self._registry = None
 
-def _build(mandates: Iterable[StoredMandate], governance: Governance) -> Registry:
+
+def _build(
+    mandates: Iterable[StoredMandate], governance: Governance, prices: PriceBook
+) -> Registry:
     contents = [stored.content for stored in mandates]
     return Registry.build(
         [content for content in contents if isinstance(content, Mandate)],
         [content for content in contents if isinstance(content, InvalidMandate)],
         governance,
+        prices,
     )
 
 
@@ -214,6 +278,17 @@ def read_governance(stored: Object) -> StoredGovernance:
     except InvalidResourceError as invalid:
         content = InvalidGovernance(str(invalid))
     return StoredGovernance(name, uid, generation, content, _status(stored))
+
+
+def read_pricebook(stored: Object) -> StoredPriceBook:
+    """Read a stored PriceBook; never fails."""
+    name, uid, generation = _identity(stored)
+    content: PriceBook | InvalidPriceBook
+    try:
+        content = pricebook_from_object(stored)
+    except InvalidResourceError as invalid:
+        content = InvalidPriceBook(str(invalid))
+    return StoredPriceBook(name, uid, generation, content, _status(stored))
 
 
 def usernames_in(stored: Object) -> tuple[str, ...]:

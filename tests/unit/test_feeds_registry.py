@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -12,15 +12,19 @@ import pytest
 from controller.agents.registry import InvalidMandate, Registry
 from controller.apis.json import Json
 from controller.apis.mandates import Mandate
+from controller.apis.pricebooks import PriceBook
+from controller.apis.resources import NANO_USD
 from controller.clients.kube.client import Object, Page, key_of
 from controller.clients.kube.errors import UnreachableError
-from controller.clients.kube.resources import GOVERNANCES, MANDATES, Resource
+from controller.clients.kube.resources import GOVERNANCES, MANDATES, PRICEBOOKS, Resource
 from controller.clients.kube.transport import Query
 from controller.feeds.registry import (
     InvalidGovernance,
+    InvalidPriceBook,
     RegistryFeed,
     read_governance,
     read_mandate,
+    read_pricebook,
     usernames_in,
 )
 
@@ -34,11 +38,11 @@ class Shelf:
 
 
 class FakeCluster:
-    """Lists and watches Mandates and Governances; the port's fake, for orders a server decides."""
+    """Lists and watches what the feed reads; the port's fake, for orders a server decides."""
 
     def __init__(self) -> None:
         self._version = 100
-        self.shelves = {MANDATES: Shelf(), GOVERNANCES: Shelf()}
+        self.shelves = {MANDATES: Shelf(), GOVERNANCES: Shelf(), PRICEBOOKS: Shelf()}
 
     def put(self, resource: Resource, body: Object) -> None:
         """Store, and tell."""
@@ -113,12 +117,28 @@ def governance(*dedicated: str, name: str = "cluster", **spec: Json) -> Object:
     }
 
 
+def pricebook(
+    cpu: Json = "0.0316", *, name: str = "cluster", uid: str = "uid-of-prices", generation: int = 1
+) -> Object:
+    return {
+        "apiVersion": "governor.dev/v1alpha1",
+        "kind": "PriceBook",
+        "metadata": {"name": name, "uid": uid, "generation": generation},
+        "spec": {"prices": [{"resource": "cpu", "usdPerHour": cpu}]},
+    }
+
+
+INVALID_PRICES = pricebook("a lot", generation=2)
+
+
 @contextlib.asynccontextmanager
 async def following(cluster: FakeCluster) -> AsyncGenerator[RegistryFeed]:
     """A feed that is synced."""
     feed = RegistryFeed(cluster)
     assert feed.current() is None
-    assert feed.missing() == ("mandates: not listed yet", "governances: not listed yet")
+    assert feed.missing() == tuple(
+        f"{kind}: not listed yet" for kind in ("mandates", "governances", "pricebooks")
+    )
     task = asyncio.create_task(feed.run())
     try:
         await asyncio.wait_for(feed.wait_synced(), 10)
@@ -258,7 +278,7 @@ async def test_only_the_governance_named_cluster_counts() -> None:
     assert registry.governance.dedicated_namespaces == frozenset()
 
 
-async def test_listeners_hear_of_both_kinds() -> None:
+async def test_listeners_hear_of_every_kind() -> None:
     cluster = FakeCluster()
     calls = 0
 
@@ -270,8 +290,122 @@ async def test_listeners_hear_of_both_kinds() -> None:
         feed.subscribe(count)
         cluster.put(MANDATES, mandate())
         cluster.put(GOVERNANCES, governance())
+        cluster.put(PRICEBOOKS, pricebook())
         await heard()
-    assert calls == 2
+    assert calls == 3
+
+
+async def test_the_prices_follow_every_change_and_say_which_state_they_are() -> None:
+    cluster = FakeCluster()
+    async with following(cluster) as feed:
+        assert feed.prices == PriceBook()
+        cluster.put(PRICEBOOKS, pricebook())
+        await heard()
+        first = feed.current()
+        cluster.put(PRICEBOOKS, pricebook(2, generation=2))
+        await heard()
+        second = feed.current()
+        cluster.delete(PRICEBOOKS, "cluster")
+        cluster.put(PRICEBOOKS, pricebook("3", uid="another"))
+        await heard()
+        anew = feed.prices
+        cluster.delete(PRICEBOOKS, "cluster")
+        await heard()
+        assert feed.current() is not None
+        assert feed.prices == PriceBook()
+    assert first is not None
+    assert first.prices == PriceBook("uid-of-prices:1", {"cpu": 31_600_000})
+    assert second is not None
+    assert second.prices == PriceBook("uid-of-prices:2", {"cpu": 2 * NANO_USD})
+    assert anew == PriceBook("another:1", {"cpu": 3 * NANO_USD})
+
+
+async def test_prices_that_become_invalid_leave_the_last_valid_ones_in_force() -> None:
+    cluster = FakeCluster()
+    cluster.put(PRICEBOOKS, pricebook())
+    async with following(cluster) as feed:
+        cluster.put(PRICEBOOKS, INVALID_PRICES)
+        await heard()
+        registry = feed.current()
+        fetched = await feed.fetch()
+    assert registry is not None
+    assert fetched is not None
+    assert registry.prices.identity == fetched.prices.identity == "uid-of-prices:1"
+
+
+@pytest.mark.requirement("fail-closed.not-ready")
+async def test_prices_that_never_were_valid_are_no_reason_to_charge_by_none() -> None:
+    cluster = FakeCluster()
+    cluster.put(PRICEBOOKS, INVALID_PRICES)
+    async with following(cluster) as feed:
+        assert feed.current() is None
+        assert feed.prices is None
+        assert await feed.fetch() is None
+        assert feed.missing() == (
+            "pricebooks: the one named cluster is invalid, and none was valid yet",
+        )
+        assert feed.governance is not None
+        cluster.put(PRICEBOOKS, pricebook(generation=3))
+        await heard()
+        assert feed.missing() == ()
+        assert feed.prices is not None
+
+
+async def test_only_the_prices_named_cluster_count() -> None:
+    cluster = FakeCluster()
+    cluster.put(PRICEBOOKS, pricebook(name="other"))
+    async with following(cluster) as feed:
+        registry = feed.current()
+        fetched = await feed.fetch()
+    assert registry is not None
+    assert fetched is not None
+    assert registry.prices == fetched.prices == PriceBook()
+
+
+async def test_prices_that_were_stored_a_moment_ago_are_fetched_past_the_watch() -> None:
+    cluster = FakeCluster()
+    async with following(cluster) as feed:
+        cluster.put(PRICEBOOKS, pricebook())
+        fetched = await feed.fetch()
+        assert feed.prices == PriceBook()
+    assert fetched is not None
+    assert fetched.prices.identity == "uid-of-prices:1"
+
+
+class WithoutPriceBooks(FakeCluster):
+    """A cluster in which the kind is not installed yet."""
+
+    async def list_page(self, resource: Resource, **options: Any) -> Page:  # noqa: ANN401 - passed on
+        """Everything else."""
+        if resource is PRICEBOOKS:
+            raise UnreachableError("not served")
+        return await super().list_page(resource, **options)
+
+
+async def test_who_is_an_agent_is_known_without_prices_but_nothing_is_judged() -> None:
+    cluster = WithoutPriceBooks()
+    cluster.put(MANDATES, mandate())
+    feed = RegistryFeed(cluster)
+    task = asyncio.create_task(feed.run())
+    try:
+        await asyncio.wait_for(feed.wait_agents_known(), 10)
+        assert len(feed.mandates.snapshot()) == 1
+        assert feed.current() is None
+        (missing,) = feed.missing()
+        assert missing.startswith("pricebooks: ")
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def test_a_stored_price_book_is_read_whatever_it_says() -> None:
+    valid, invalid = read_pricebook(pricebook()), read_pricebook(INVALID_PRICES)
+
+    assert (valid.name, valid.uid, valid.generation) == ("cluster", "uid-of-prices", 1)
+    assert isinstance(valid.content, PriceBook)
+    assert isinstance(invalid.content, InvalidPriceBook)
+    assert "spec.prices[0].usdPerHour" in invalid.content.message
 
 
 def test_a_stored_mandate_is_read_with_its_status() -> None:

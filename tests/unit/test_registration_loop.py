@@ -17,6 +17,7 @@ from controller.clients.kube.resources import (
     GOVERNANCES,
     MANDATES,
     MUTATING_WEBHOOKS,
+    PRICEBOOKS,
     VALIDATING_WEBHOOKS,
     Resource,
 )
@@ -44,7 +45,10 @@ class FakeCluster:
         self._watched: set[Resource] = set()
         self._events = {
             resource: asyncio.Queue[bytes]()
-            for resource in (MANDATES, GOVERNANCES, VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)
+            for resource in (
+                *(MANDATES, GOVERNANCES, PRICEBOOKS),
+                *(VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS),
+            )
         }
         self.faults: dict[str, KubeError] = {}
         """By the name of the object whose writes fail."""
@@ -63,8 +67,12 @@ class FakeCluster:
         """Whether it was listed, and is watched now."""
         return resource in self._watched
 
-    def _condition(self, name: str, type_: str) -> str:
-        status = cast("dict[str, Any]", self.stored[MANDATES, name].get("status") or {})
+    def ready_prices(self) -> str:
+        """Of the PriceBook."""
+        return self._condition("cluster", "Ready", of=PRICEBOOKS)
+
+    def _condition(self, name: str, type_: str, *, of: Resource = MANDATES) -> str:
+        status = cast("dict[str, Any]", self.stored[of, name].get("status") or {})
         found = {c["type"]: f"{c['status']} {c['reason']}" for c in status.get("conditions", [])}
         return found.get(type_, "")
 
@@ -148,6 +156,16 @@ def mandate(name: str, *, user: str = "", suspend: bool = False) -> Object:
             "subjects": [{"kind": "User", "name": user or f"agent-{name}"}],
             "suspend": suspend,
         },
+    }
+
+
+def pricebook(**price: object) -> Object:
+    priced: Any = {"resource": "cpu", "usdPerHour": "0.0316", **price}
+    return {
+        "apiVersion": "governor.dev/v1alpha1",
+        "kind": "PriceBook",
+        "metadata": {"name": "cluster", "uid": "u", "generation": 1, "resourceVersion": "1"},
+        "spec": {"prices": [priced]},
     }
 
 
@@ -339,3 +357,31 @@ async def test_a_swap_of_an_account_is_planned_for_only_if_its_fence_changed() -
         assert running.accounts.looked_at == planned
         running.accounts.swap(an_account("a", suspended=True))
         await until(lambda: cluster.suspended("a") == "True Suspended")
+
+
+@pytest.mark.parametrize(
+    ("prices", "ready"),
+    [
+        pytest.param(pricebook(), "True InForce", id="valid"),
+        # Nothing is judged then, and yet agents are selected, and told of.
+        pytest.param(pricebook(usdPerHour="a lot"), "False Invalid", id="invalid"),
+    ],
+)
+async def test_prices_are_observed_and_keep_no_agent_from_being_selected(
+    prices: Object, ready: str
+) -> None:
+    cluster = FakeCluster(mandate("a"))
+    cluster.stored[PRICEBOOKS, "cluster"] = prices
+    async with governing(cluster) as running:
+        await until(lambda: cluster.ready_prices() == ready)
+        await asyncio.wait_for(running.loop.stored.wait(), 10)
+        await until(lambda: cluster.ready("a") == "True Registered")
+
+
+async def test_prices_are_told_to_be_in_force_though_nobody_can_be_registered() -> None:
+    cluster = FakeCluster(mandate("a"))
+    cluster.stored[PRICEBOOKS, "cluster"] = pricebook()
+    cluster.faults = {VALIDATING: HOOK_FAILED}
+    async with governing(cluster):
+        await until(lambda: cluster.ready_prices() == "True InForce")
+        assert cluster.ready("a") == ""

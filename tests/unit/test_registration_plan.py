@@ -12,13 +12,16 @@ from controller.agents.registry import InvalidMandate
 from controller.apis.conditions import Condition, ConditionStatus
 from controller.apis.governance import Governance
 from controller.apis.mandates import Mandate
+from controller.apis.pricebooks import PriceBook
 from controller.clients.kube.client import Object
 from controller.clients.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
 from controller.feeds.registry import (
     InvalidGovernance,
+    InvalidPriceBook,
     Status,
     StoredGovernance,
     StoredMandate,
+    StoredPriceBook,
 )
 from controller.registration.subject import Target, UrlEndpoint
 from reconcilers.plan import (
@@ -28,6 +31,7 @@ from reconcilers.plan import (
     View,
     WriteStatus,
     plan_governance,
+    plan_prices,
     plan_registration,
 )
 from tests.builders import a_mandate, an_invalid_mandate
@@ -416,3 +420,41 @@ def test_a_governance_in_force_and_an_invalid_one_are_told_apart() -> None:
     assert message(done, "cluster", "Ready").endswith("spec.dedicatedNamespaces[0]: no")
     assert [type(e) for e in plan_governance(invalid, now=NOW)] == [WriteStatus]
     assert plan_governance(None, now=NOW) == ()
+
+
+PRICES = StoredPriceBook("cluster", "u", 3, PriceBook("u:3", {"cpu": 1}), NEW)
+
+
+@pytest.mark.parametrize(
+    ("stored_prices", "ready", "words"),
+    [
+        pytest.param(PRICES, "True InForce", "charged by these prices", id="in force"),
+        pytest.param(
+            replace(PRICES, content=InvalidPriceBook("spec.prices[0].usdPerHour: no")),
+            "False Invalid",
+            "the last valid one stays in force: spec.prices[0].usdPerHour: no",
+            id="invalid",
+        ),
+    ],
+)
+def test_prices_are_told_to_be_in_force_whatever_is_registered(
+    stored_prices: StoredPriceBook, ready: str, words: str
+) -> None:
+    (effect,) = plan_prices(stored_prices, now=NOW)
+
+    assert isinstance(effect, WriteStatus)
+    assert not effect.relies_on_registration
+    (condition,) = effect.conditions
+    assert f"{condition.type} {condition.status} {condition.reason}" == f"Ready {ready}"
+    assert words in condition.message
+    assert condition.observed_generation == 3
+
+
+def test_prices_whose_status_is_true_already_need_no_write() -> None:
+    (effect,) = plan_prices(PRICES, now=NOW)
+    assert isinstance(effect, WriteStatus)
+    told = replace(PRICES, status=Status(3, effect.conditions))
+
+    assert plan_prices(told, now=NOW + timedelta(hours=1)) == ()
+    assert plan_prices(replace(told, generation=4), now=NOW) != ()
+    assert plan_prices(None, now=NOW) == ()
