@@ -1,9 +1,9 @@
 """What the benchmark asks: writes of one agent, as the API server sends them.
 
 Objects as they are after defaulting, with managed fields and a bound token's
-user, in the API server's spelling of JSON; for `/validate` with Governor's stamp, as
-`/mutate` leaves them. Data only; the verdicts that each must get are part of it, and
-checked on every answer.
+user, in the API server's spelling of JSON; for `/validate` with Governor's stamp and the
+owner's label, as `/mutate` leaves them. Data only; the verdicts that each must get are
+part of it, and checked on every answer.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ _WHEN = "2026-11-20T08:15:30Z"
 
 VALIDATE, MUTATE = "/validate", "/mutate"
 _STAMP, _REASON = "governor.dev/change", "governor.dev/reason"
+_OWNER = "governor.dev/agent"
 _WHY = "re-run the failed partition of the nightly load"
 
 Object = Mapping[str, Any]
@@ -96,6 +97,7 @@ def cases() -> tuple[Case, ...]:
     unstamped = _pod(NAMESPACE, three, {_REASON: _WHY})
     for later in ("uid", "creationTimestamp"):  # what a create is given after `/mutate`
         del unstamped["metadata"][later]
+    del unstamped["metadata"]["labels"][_OWNER]
     return (
         _case("allowed", "Pod of 3 containers, created", _created("pods", "Pod", allowed)),
         _case(
@@ -203,6 +205,7 @@ def _metadata(
         "app.kubernetes.io/name": "batch",
         "app.kubernetes.io/component": "worker",
         "app.kubernetes.io/part-of": "warehouse",
+        _OWNER: AGENT,
     }
     return {
         "name": name,

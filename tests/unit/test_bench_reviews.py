@@ -69,10 +69,17 @@ def test_an_update_replaces_what_an_earlier_change_wrote() -> None:
     assert entry.old_change != entry.change
 
 
-def test_what_is_mutated_is_stamped_and_states_a_reason() -> None:
+@pytest.mark.parametrize("name", ["allowed", "updated"])
+def test_what_is_granted_says_that_it_is_the_agents(name: str) -> None:
+    case = open_case(a_request(BY_NAME[name]), registry_of(mandate()), keys=KEYS, made_at=1)
+    assert case.keeps_owner
+
+
+def test_what_is_mutated_is_stamped_and_labelled_and_states_a_reason() -> None:
     request = a_request(BY_NAME["mutated"])
     mutation = plan_mutation(request, change=CHANGE, key=KEYS.stamp, owner="migrator")
     assert mutation.change == CHANGE
+    assert [step["path"] for step in mutation.patch if "labels" in str(step["path"])]
     assert mutation.reason is not None
 
 

@@ -11,7 +11,15 @@ from controller.asks.asked import Surroundings
 from controller.asks.ownership import owner_of
 from controller.clients.kube.errors import UnreachableError
 from tests.admissions import AGENT_NAME, Desk, a_desk, owned
-from tests.builders import DEPLOYMENTS, a_person, a_request, an_object
+from tests.asgi import call
+from tests.builders import (
+    DEPLOYMENTS,
+    a_person,
+    a_request,
+    a_review,
+    a_review_request,
+    an_object,
+)
 from tests.jsonpatches import apply_patch
 from tests.recorded import annotated
 
@@ -56,14 +64,15 @@ async def test_whether_it_asks_more_depends_on_what_is_around_it(tmp_path: Path)
     assert [needs.autoscalers for needs in desk.surroundings.asked] == [True]
 
 
-async def test_while_nobody_can_tell_whether_it_asks_more_nothing_is_answered(
+async def test_while_nobody_can_tell_whether_it_asks_more_the_write_is_to_come_again(
     tmp_path: Path,
 ) -> None:
     desk = await a_desk(tmp_path)
     desk.surroundings.answer = UnreachableError("no route")
     request = a_request(Operation.UPDATE, obj=deployment(replicas=3), old=deployment(replicas=2))
-    with pytest.raises(UnreachableError):
-        await desk.mutator.mutate(request)
+    answered = await call(desk.app, path="/mutate", body=a_review(a_review_request(request)))
+    assert (answered.status, answered.headers["retry-after"]) == (503, "1")
+    assert "response" not in answered.document
 
 
 @pytest.mark.requirement("dry-run-clean.no-trace")
