@@ -495,7 +495,7 @@ async def test_a_kind_that_is_no_longer_served_leaves_as_of_and_its_entries_are_
     bench.cluster.is_served = False
     bench.cluster.fault = NotFoundError("no such path", status=404)
     async with bench.running():
-        await until(lambda: set(bench.account.as_of) == COUNTED)
+        await until(lambda: set(bench.account.as_of) == set(COUNTED))
         assert bench.outcomes() == [None]
         bench.now += 71
         bench.look()
