@@ -255,7 +255,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "never-oversold.limits",
         "What all granted writes may come to hold stays within every quota, and no raise is "
-        "granted under a limit before the Account says that it was counted, by the prices in force.",
+        "granted under a limit before the Account says that it was counted, by today's prices.",
     ),
     Requirement(
         "never-oversold.windows",
