@@ -14,6 +14,7 @@ from controller.apis.quantities import milli, whole
 from controller.apis.requests import Target
 from controller.apis.resources import Amounts
 from controller.asks.workloads import ask_of
+from native.api import Answer
 from native.controlplane import ControlPlane
 from tests.asking import CONTROLLERS, JOBS, PODS, Object, a_container
 from tests.waiting import eventually
@@ -91,10 +92,14 @@ class Cluster:
         deleted = self._plane.admin.call("DELETE", self.path(target, "web"), options)
         assert deleted.ok, deleted.text
 
+    def put(self, target: Target, obj: Mapping[str, Any]) -> Answer:
+        """Whatever the API server says to it."""
+        path = self.path(target, obj["metadata"]["name"])
+        return self._plane.admin.call("PUT", path, obj)
+
     def replace(self, target: Target, obj: Mapping[str, Any]) -> Object:
         """As it is stored then."""
-        name = obj["metadata"]["name"]
-        replaced = self._plane.admin.call("PUT", self.path(target, name), obj)
+        replaced = self.put(target, obj)
         assert replaced.ok, replaced.text
         return cast("Object", replaced.json)
 

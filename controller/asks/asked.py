@@ -17,7 +17,15 @@ from controller.asks.letting_go import leaves_its_controller, left_behind
 from controller.asks.ownership import owner_of
 from controller.asks.scaling import asks_of_autoscaler, asks_of_scale, scaled_by, target_of
 from controller.asks.values import Asked, AskProblem, Needs, ObjectReference, Surroundings
-from controller.asks.workloads import AUTOSCALER, DEPLOYMENT, JOBS, PER_NODE, SCALABLE, Kind
+from controller.asks.workloads import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    JOBS,
+    PER_NODE,
+    SCALABLE,
+    STATEFUL_SETS,
+    Kind,
+)
 
 __all__ = [
     "NOTHING_ASKED",
@@ -47,6 +55,7 @@ _COUNTED_STATUS: Final[Mapping[Kind, tuple[str, ...]]] = {
     ),
     PER_NODE: ("observedGeneration", "desiredNumberScheduled", "updatedNumberScheduled"),
     DEPLOYMENT: ("observedGeneration", "replicas", "updatedReplicas"),
+    STATEFUL_SETS: ("currentRevision", "updateRevision"),
     JOBS: ("succeeded", "conditions"),
 }
 """By what of its status an object is counted: kubelets and controllers report it."""

@@ -20,11 +20,13 @@ from controller.asks.workloads import (
     CRON_JOBS,
     DEPLOYMENT,
     JOBS,
+    OLDER_SCALED,
     PER_NODE,
     SCALABLE,
     Ask,
     Kind,
     is_rolling,
+    may_scale_older,
     read_ask,
     surge_of,
     template_of,
@@ -71,6 +73,9 @@ def asks_of_change(
         field = _COUNT_FIELDS.get(kind, "")
         return Asked(held.total, wanted.total, wanted.total, field if wanted.total else "", owner)
     before = held.fleet
+    is_scaled = before is not None and wanted.fleet.replicas > before.replicas
+    if is_scaled and may_scale_older(kind, old or {}):
+        return Asked(owner=owner, problem=OLDER_SCALED)
     reader = Reader()
     fleet = _replacing(reader, kind, (old, new), before=before, after=wanted.fleet)
     most = most_of(kind, new, surroundings.autoscalers) if kind in SCALABLE else 0

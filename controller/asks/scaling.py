@@ -16,7 +16,13 @@ from controller.apis.resources import NOTHING, Amounts
 from controller.asks.ownership import owner_of
 from controller.asks.reading import Reader
 from controller.asks.values import Asked, AskProblem, ObjectReference, Surroundings
-from controller.asks.workloads import AUTOSCALER, Kind, read_ask
+from controller.asks.workloads import (
+    AUTOSCALER,
+    OLDER_SCALED,
+    Kind,
+    may_scale_older,
+    read_ask,
+)
 
 _VERSION: Final = "v1"
 """In which every kind that can be scaled and counted is served."""
@@ -58,6 +64,8 @@ def asks_of_scale(request: AdmissionRequest, surroundings: Surroundings) -> Aske
     found = (*problems, *reader.problems)
     if ask.fleet is None or found:
         return Asked(owner=owner, problem=found[0] if found else None)
+    if counts[1] > counts[0] and may_scale_older(kind, stored):
+        return Asked(owner=owner, problem=OLDER_SCALED)
     most = most_of(kind, stored, surroundings.autoscalers)
     before, after = (replace(ask.fleet, replicas=count).total(most) for count in counts)
     return Asked(before, after, ask.fleet.unit, "spec.replicas", owner)
@@ -89,9 +97,14 @@ def asks_of_autoscaler(
     is_own = bool(holder) and owner_of(scaled) == holder
     before = _scaling(old)
     is_same = before is not None and replace(before, most=scaling.most) == scaling
+    held = _added(fleet, before.most, is_own=is_own) if before and is_same else NOTHING
+    raised = _added(fleet, scaling.most, is_own=is_own)
+    kind = (scaling.group, scaling.resource)
+    if increase(held, raised) and may_scale_older(kind, scaled or {}):
+        return Asked(owner=owner, problem=replace(OLDER_SCALED, field="spec.maxReplicas"))
     return Asked(
-        before=_added(fleet, before.most, is_own=is_own) if before and is_same else NOTHING,
-        after=_added(fleet, scaling.most, is_own=is_own),
+        before=held,
+        after=raised,
         unit=fleet.unit,
         field="spec.maxReplicas",
         owner=owner,

@@ -14,6 +14,8 @@ class AskProblem:
     field: str
     """Its path, e.g. `spec.replicas`; empty: the object as a whole."""
     message: str
+    is_passing: bool = False
+    """The same write may be counted once what is under way is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,14 @@ DEPLOYMENT: Final = ("apps", "deployments")
 PER_NODE: Final = ("apps", "daemonsets")
 CONTROLLERS: Final = ("", "replicationcontrollers")
 JOBS: Final = ("batch", "jobs")
+STATEFUL_SETS: Final = ("apps", "statefulsets")
 CRON_JOBS: Final = ("batch", "cronjobs")
+OLDER_SCALED: Final = AskProblem(
+    "spec.replicas",
+    "Pods of an older template would be scaled as well, and what they ask is not known: "
+    "wait until the rollout is over, or resume it",
+    is_passing=True,
+)
 MAKERS: Final = SCALABLE | {PER_NODE, JOBS, CRON_JOBS}
 """What makes Pods."""
 _STRATEGIES: Final[Mapping[Kind, tuple[str, str, Json]]] = {
@@ -173,7 +180,7 @@ _KINDS: Final[Mapping[Kind, Callable[[Reader, _Object, int], Ask]]] = {
     PER_NODE: _daemon_set,
     DEPLOYMENT: _deployment,
     ("apps", "replicasets"): _replicated,
-    ("apps", "statefulsets"): _replicated,
+    STATEFUL_SETS: _replicated,
     AUTOSCALER: _autoscaler,
     CRON_JOBS: _cron_job,
     JOBS: _job,
@@ -191,6 +198,22 @@ def is_rolling(obj: _Object) -> bool:
         updated = _number(seen, "updatedNumberScheduled")
         return _number(seen, "desiredNumberScheduled") > updated
     return _number(seen, "replicas") > _number(seen, "updatedReplicas")
+
+
+def may_scale_older(kind: Kind, obj: _Object) -> bool:
+    """Whether more replicas may be Pods of an older template, of which nothing is known here.
+
+    A Deployment scales what it is replacing in proportion, and while it is paused only that;
+    a StatefulSet makes the Pods below its partition by its current revision.
+    """
+    spec, status = obj.get("spec"), obj.get("status")
+    if kind == DEPLOYMENT:
+        is_paused = isinstance(spec, dict) and spec.get("paused") is True
+        return is_paused or _number(status, "replicas") > _number(status, "updatedReplicas")
+    if kind != STATEFUL_SETS or not isinstance(status, dict):
+        return False
+    current, updated = status.get("currentRevision"), status.get("updateRevision")
+    return bool(current) and bool(updated) and current != updated
 
 
 def surge_of(reader: Reader, kind: Kind, obj: _Object) -> tuple[int, int]:

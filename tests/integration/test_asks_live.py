@@ -202,6 +202,61 @@ def holdings(begun: dict[str, Any], events: Iterator[dict[str, Any]]) -> Iterato
         yield total(held.values())
 
 
+PARTITION: Json = {"type": "RollingUpdate", "rollingUpdate": {"partition": 100}}
+OLDER = [
+    pytest.param(DEPLOYMENTS, {"paused": True}, id="a paused Deployment scales what it has"),
+    pytest.param(
+        DEPLOYMENTS, {"strategy": STRATEGY}, id="a Deployment scales what it is replacing"
+    ),
+    pytest.param(
+        STATEFUL_SETS,
+        {"serviceName": "web", "podManagementPolicy": "Parallel", "updateStrategy": PARTITION},
+        id="a StatefulSet makes Pods of its partition by its older template",
+    ),
+]
+
+
+@pytest.mark.parametrize(("target", "spec"), OLDER)
+def test_a_raise_that_makes_larger_pods_of_an_older_template_is_refused(
+    place: Cluster, target: Target, spec: Object
+) -> None:
+    """Shown by a person who makes it: more is charged than the object asks by itself."""
+    first = {**spec, "paused": False} if target == DEPLOYMENTS else spec
+    place.create(target, workload(target, pod_spec(a_container("1")), replicas=2, **first))
+    eventually(lambda: is_settled(place, target), "two Pods are made")
+    small = workload(target, pod_spec(a_container("1m")), replicas=2, **spec)
+    replaced(place, target, small)
+    eventually(lambda: is_seen(place.get(target)), "its controller has seen the other template")
+    old = place.get(target)
+    raised: Object = {**small, "spec": {**dict_of(small["spec"]), "replicas": 6}}
+    asked = asked_by(updating(old, {**old, "spec": raised["spec"]}, target), Surroundings())
+    replaced(place, target, raised)
+    eventually(lambda: len(place.pods()["items"]) >= 6, "they are made")
+    by_itself = ask_of(target.group, target.resource, place.get(target)).total
+    assert (place.used() or {})["cpu"] > 2000 + by_itself["cpu"]
+    assert asked.problem is not None
+    assert asked.problem.is_passing
+
+
+def replaced(place: Cluster, target: Target, wanted: Object) -> None:
+    """Its spec, whatever its controller writes meanwhile."""
+
+    def is_written() -> bool:
+        return place.put(target, {**place.get(target), "spec": wanted["spec"]}).ok
+
+    eventually(is_written, "it is written")
+
+
+def is_seen(obj: dict[str, Any]) -> bool:
+    status, generation = obj.get("status", {}), obj["metadata"]["generation"]
+    return bool(status.get("observedGeneration") == generation)
+
+
+def dict_of(value: Json) -> Object:
+    assert isinstance(value, dict)
+    return value
+
+
 @pytest.fixture(scope="module")
 def manifests(repository: Path) -> list[tuple[str, Object]]:
     """What real projects publish, each with its place."""

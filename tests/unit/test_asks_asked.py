@@ -134,9 +134,53 @@ def test_a_changed_template_asks_for_the_most_while_pods_are_replaced(
 
 
 def test_an_update_during_a_rollout_asks_for_the_surge_before_and_after() -> None:
-    old = of(status=ROLLING)
-    asked = asked_by(updating(old, of(status=ROLLING, replicas=8, generation=2)), around())
+    unseen: Object = {"observedGeneration": 1, "replicas": 4, "updatedReplicas": 4}
+    old = of(status=unseen, generation=2)
+    asked = asked_by(updating(old, of(status=unseen, replicas=8, generation=3)), around())
     assert sides(asked) == (units(5), units(10))
+
+
+MIXED: Object = {"replicas": 4, "currentRevision": "web-1", "updateRevision": "web-2"}
+OF_ONE: Object = {"replicas": 4, "currentRevision": "web-2", "updateRevision": "web-2"}
+
+
+@pytest.mark.parametrize(
+    ("old", "target"),
+    [
+        pytest.param(of(status=ROLLING), DEPLOYMENTS, id="a rollout is under way"),
+        pytest.param(of(spec={"paused": True}), DEPLOYMENTS, id="it is paused"),
+        pytest.param(
+            of(target=STATEFUL_SETS, status=MIXED), STATEFUL_SETS, id="of two revisions one is old"
+        ),
+    ],
+)
+def test_what_may_scale_pods_of_an_older_template_is_not_raised_meanwhile(
+    old: Object, target: Target
+) -> None:
+    """They may be larger than what the object says now, and more of them are made."""
+    spec = old["spec"]
+    assert isinstance(spec, dict)
+    more: Object = {**old, "spec": {**spec, "replicas": 8}}
+    fewer: Object = {**old, "spec": {**spec, "replicas": 1}}
+    raised = (
+        asked_by(updating(old, more, target), around()),
+        asked_by(scaling(4, 8, target), around(scaled=old)),
+        asked_by(creating(an_autoscaler(target=target), AUTOSCALERS), around(scaled=old)),
+    )
+    for asked in raised:
+        assert asked.problem is not None
+        assert asked.problem.is_passing
+        assert asked.problem.field in {"spec.replicas", "spec.maxReplicas"}
+    for lowered in (updating(old, fewer, target), updating(old, old, target)):
+        assert asked_by(lowered, around()).problem is None
+    assert asked_by(scaling(4, 1, target), around(scaled=old)).problem is None
+
+
+@pytest.mark.parametrize("status", [OF_ONE, {}, {"updateRevision": "web-1"}], ids=str)
+def test_a_stateful_set_of_one_revision_is_raised_as_ever(status: Object) -> None:
+    old = of(target=STATEFUL_SETS, status=status)
+    new = of(target=STATEFUL_SETS, status=status, replicas=8)
+    assert sides(asked_by(updating(old, new, STATEFUL_SETS), around())) == (units(4), units(8))
 
 
 def test_a_new_generation_alone_is_no_rollout() -> None:
@@ -197,6 +241,13 @@ FORGED = [
         {**ROLLING, "updatedReplicas": 5},
         "status.updatedReplicas",
         id="a rollout that is over",
+    ),
+    pytest.param(
+        STATEFUL_SETS,
+        of(target=STATEFUL_SETS),
+        {**ROLLED, "updateRevision": "web-1"},
+        "status.updateRevision",
+        id="a StatefulSet of one revision",
     ),
     pytest.param(
         JOBS,
@@ -328,9 +379,9 @@ def test_a_scale_without_replicas_asks_for_none() -> None:
 
 
 def test_a_scale_during_a_rollout_asks_for_the_surge() -> None:
-    assert sides(asked_by(scaling(4, 8), around(scaled=of(status=ROLLING)))) == (
-        units(5),
+    assert sides(asked_by(scaling(8, 4), around(scaled=of(status=ROLLING)))) == (
         units(10),
+        units(5),
     )
 
 
