@@ -69,6 +69,14 @@ class _Node:
         return (self.kind, self.version.namespace, self.version.name)
 
 
+@dataclass(frozen=True, slots=True)
+class _Trees:
+    roots: list[_Node] = field(default_factory=list[_Node])
+    """Of the trees that are the agent's."""
+    makers: dict[str, _Node] = field(default_factory=dict[str, _Node])
+    """Everything that is no Pod, whosever it is, by uid."""
+
+
 class _Autoscaler(NamedTuple):
     uid: str
     owner: str
@@ -95,12 +103,12 @@ def recount(agent: str, views: Mapping[WatchedKind, KindView]) -> Holdings:
     by_kind = {(kind.group, kind.resource): views[kind] for kind in views.keys() & COUNTED}
     autoscalers = list(_autoscalers(by_kind))
     trees = _grow(agent, by_kind)
-    roots = [root for root in trees if root.agent == agent]
     nodes = sum(1 for _ in _living(by_kind, _NODES))
     demand = _Demand(_most(autoscalers), nodes)
-    added = _added(agent, autoscalers, trees)
-    parts = [*(_hold(root, demand) for root in roots), *added.values()]
-    return Holdings(total(parts), frozenset(n.version.uid for n in _nodes(roots)) | added.keys())
+    added = _added(agent, autoscalers, trees.makers.values())
+    parts = [*(_hold(root, demand) for root in trees.roots), *added.values()]
+    uids = frozenset(node.version.uid for node in _nodes(trees.roots))
+    return Holdings(total(parts), uids | added.keys())
 
 
 def _living(views: Mapping[_Kind, KindView], kind: _Kind) -> Iterator[Version]:
@@ -122,26 +130,39 @@ def _most(autoscalers: Iterable[_Autoscaler]) -> Mapping[_Name, int]:
     return most
 
 
-def _grow(agent: str, views: Mapping[_Kind, KindView]) -> list[_Node]:
-    """The roots of all trees; of Pods only those that are the agent's, for they are many."""
-    makers: dict[str, _Node] = {}
-    roots: list[_Node] = []
-    for kind in sorted(views.keys() - _TREELESS, key=_depth):
+def _grow(agent: str, views: Mapping[_Kind, KindView]) -> _Trees:
+    trees = _Trees()
+    for kind in sorted(views.keys() - _TREELESS - {_PODS}, key=_depth):
         for versions in views[kind].objects.values():
             version = versions[-1]
-            maker = _maker_of(version, kind, makers)
-            whose = version.owner if maker is None else maker.agent
-            if kind == _PODS and (version.is_deleted or whose != agent):
-                continue
-            node = _Node(version, kind, whose)
-            (roots if maker is None else maker.children).append(node)
-            makers[version.uid] = node
-    return roots
+            maker = _maker_of(version, kind, trees.makers)
+            node = _Node(version, kind, version.owner if maker is None else maker.agent)
+            trees.makers[version.uid] = node
+            if maker is not None:
+                maker.children.append(node)
+            elif node.agent == agent:
+                trees.roots.append(node)
+    if _PODS in views:
+        _hang(agent, views[_PODS], trees)
+    return trees
+
+
+def _hang(agent: str, pods: KindView, trees: _Trees) -> None:
+    """Put the agent's Pods into its trees, and no others: there are many."""
+    for versions in pods.objects.values():
+        version = versions[-1]
+        if not (version.controller in trees.makers or version.owner == agent):
+            continue
+        maker = _maker_of(version, _PODS, trees.makers)
+        whose = version.owner if maker is None else maker.agent
+        if whose == agent and not version.is_deleted:
+            nodes = trees.roots if maker is None else maker.children
+            nodes.append(_Node(version, _PODS, agent))
 
 
 def _depth(kind: _Kind) -> int:
     """Makers come before what they make."""
-    return 2 if kind == _PODS else 1 if kind in _MAKERS else 0
+    return int(kind in _MAKERS)
 
 
 def _maker_of(version: Version, kind: _Kind, makers: Mapping[str, _Node]) -> _Node | None:
@@ -161,7 +182,7 @@ def _nodes(roots: Iterable[_Node]) -> Iterator[_Node]:
 
 
 def _added(
-    agent: str, autoscalers: Collection[_Autoscaler], trees: Iterable[_Node]
+    agent: str, autoscalers: Collection[_Autoscaler], makers: Iterable[_Node]
 ) -> Mapping[str, Amounts]:
     """Per autoscaler that concerns the agent what it adds to its trees: to its own nothing.
 
@@ -169,7 +190,9 @@ def _added(
     """
     if not autoscalers:
         return {}
-    scaled = {n.name: n for n in _nodes(trees) if n.version.fleet and not n.version.is_deleted}
+    targets = {one.target for one in autoscalers}
+    living = (node for node in makers if node.version.fleet and not node.version.is_deleted)
+    scaled = {name: node for node in living if (name := node.name) in targets}
     added: dict[str, Amounts] = {}
     for one in autoscalers:
         node = scaled.get(one.target)
