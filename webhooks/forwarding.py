@@ -185,6 +185,7 @@ class _Line:
         except (PeerError, OSError) as error:
             self.rest(hang_up=False)
             raise PeerUnavailableError(str(error)) from error
+        _log.info("connected to a peer", host=self.address.host, port=self.address.port)
         return self._connection
 
     def rest(self, *, hang_up: bool) -> None:

@@ -141,7 +141,9 @@ def _is_idle(connection: HttpToolsProtocol, *, is_late: bool) -> bool:
 
 def _has_unread(connection: HttpToolsProtocol) -> bool:
     """Whether a request may have come that the event loop did not get to read yet."""
-    descriptor: int = connection.transport.get_extra_info("socket").fileno()
+    # A transport that is closing may have none; uvloop gives None, asyncio a closed socket.
+    held = cast("socket.socket | None", connection.transport.get_extra_info("socket"))
+    descriptor = -1 if held is None else held.fileno()
     if descriptor < 0:
         return False
     (unread,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))
