@@ -6,6 +6,7 @@ clock (`controller.accounts.settle`), whatever became of the answer.
 """
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TypeAlias
 
 from controller.accounts.account import MAX_PENDING, MAX_WINDOWS, Account, Fence, is_counted
@@ -63,7 +64,8 @@ class Exhausted:
     budget: Budget | None = None
     """The budget that is used up; None: it is the quota."""
     ends_at: int = 0
-    """When the budget's window ends, milliseconds since the epoch."""
+    """When the budget's window ends, milliseconds since the epoch; 0: no window could pay for
+    it, or it is the quota."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,7 @@ def _hold_quota(
     if not is_counted(account):
         return Uncounted("what the agent holds is being counted")
     held, counted = charge(account), charge(grown)
+    found: list[Exhausted] = []
     for resource, asked in limited.items():
         limit = quota[resource]
         if counted.get(resource, 0) <= limit:
@@ -247,8 +250,9 @@ def _hold_quota(
         # If its rivals fit, this write is the largest of them, and the excess is its own.
         fits_without = held.get(resource, 0) <= limit
         rest = counted[resource] - asked if fits_without else held[resource]
-        return Exhausted(resource, asked, limit, rest)
-    return None
+        found.append(Exhausted(resource, asked, limit, rest))
+    # Of several the one that leaves the least: what passes it passes the others, too.
+    return min(found, key=lambda one: Fraction(one.limit - one.held, one.asked), default=None)
 
 
 def _find_missing(
@@ -306,9 +310,9 @@ def _overspent(account: Account, budget: Budget, before: int, after: int) -> Exh
     if window is None or after <= before:
         return None
     rest, whole = window.ends_at(key) - window.accrued_at, key.seconds * 1000
-    for spent, span in ((window.spent, rest), (0, whole)):
+    for spent, span, ends_at in ((0, whole, 0), (window.spent, rest, window.ends_at(key))):
         if spent + cost(after, span) > budget.limit:
             asked = cost(after - before, span)
             held = spent + cost(after, span) - asked
-            return Exhausted(USD, asked, budget.limit, held, budget, window.ends_at(key))
+            return Exhausted(USD, asked, budget.limit, held, budget, ends_at)
     return None

@@ -64,7 +64,7 @@ def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
         code,
         message + _hint(fitting, found.resource),
         rule=rule,
-        field=asked.field or None,
+        field=(asked.field or None) if found.resource != CHANGES else None,
         asked=amount_text(found.resource, found.asked),
         limit=amount_text(found.resource, found.limit),
         remaining=amount_text(found.resource, max(0, found.limit - found.held)),
@@ -74,14 +74,14 @@ def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
 
 
 def _spending(found: Exhausted, budget: Budget, *, whose: str, is_final: bool) -> str:
-    of_budget = f"{whose}'s budget {budget.name} of {budget.window_seconds} s"
+    of_budget = f"{whose}'s budget {budget.name}"
     if found.resource == CHANGES:
-        what = f"is one change more than {of_budget} has left"
-    else:
-        what = f"costs {_amount(found)} more, which {of_budget} does not have left"
+        until = "in any window" if is_final else f"until {_time(found.ends_at)}"
+        return f"is one change more than {of_budget} allows {until}"
     if is_final:
-        return f"{what}, nor would it in any window"
-    return f"{what} until {_time(found.ends_at)}"
+        return f"costs {_amount(found)} more in every window of {of_budget}"
+    ends = _time(found.ends_at)
+    return f"costs {_amount(found)} more until {ends}, when the window of {of_budget} ends"
 
 
 def _amount(found: Exhausted) -> str:

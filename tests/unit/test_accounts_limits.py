@@ -176,10 +176,25 @@ def test_money_holds_for_the_rest_of_the_window_and_for_a_whole_one(
 
 @pytest.mark.requirement("never-oversold.windows")
 def test_the_refusal_says_what_it_would_cost_and_what_is_left() -> None:
-    account = spent(an_account(settled=5), money=100, accrued_at=HOUR_MS // 2)
-    verdict = ask(account, an_entry(after=14), MONEY)
-    # 100 are spent; the rest of the hour costs 250 already, and 700 more.
-    assert verdict == Exhausted("usd", 700, 1000, 350, MONEY, ends_at=HOUR_MS)
+    account = spent(an_account(settled=5), money=600, accrued_at=HOUR_MS // 2)
+    verdict = ask(account, an_entry(after=4), MONEY)
+    # 600 are spent; the rest of the hour costs 250 already, and 200 more.
+    assert verdict == Exhausted("usd", 200, 1000, 850, MONEY, ends_at=HOUR_MS)
+
+
+@pytest.mark.requirement("never-oversold.windows")
+def test_what_no_window_can_pay_is_told_without_an_end_to_wait_for() -> None:
+    account = spent(an_account(settled=5), money=600, accrued_at=HOUR_MS // 2)
+    verdict = ask(account, an_entry(after=6), MONEY)
+    # A whole hour costs 500 already, and 600 more; that this one is nearly spent is no matter.
+    assert verdict == Exhausted("usd", 600, 1000, 500, MONEY, ends_at=0)
+
+
+def test_of_several_resources_the_one_that_leaves_the_least_is_told() -> None:
+    """What passes it passes the others, too."""
+    quota = {"pods": 6, "cpu": 1000, "memory": 900}
+    entry = replace(an_entry(), after={"pods": 10, "cpu": 2000, "memory": 3000})
+    assert ask(an_account(), entry, quota=quota) == Exhausted("memory", 3000, 900, 0)
 
 
 def test_money_is_charged_by_everything_that_is_granted() -> None:
