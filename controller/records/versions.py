@@ -7,7 +7,6 @@ may be a copied or a resurrected one.
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 from controller.accounts.entries import WatchedKind
 from controller.accounts.views import Version
@@ -18,12 +17,8 @@ from controller.records.content import content_digest
 from controller.records.stamps import read_stamp
 
 
-UNTOLD: Final = WatchedKind("", "", "")
-"""Of an object whose kind does not matter: it asks for nothing."""
-
-
 def version_of(
-    body: Mapping[str, Json], *, kind: WatchedKind = UNTOLD, stamp_key: bytes, content_key: bytes
+    body: Mapping[str, Json], *, kind: WatchedKind, stamp_key: bytes, content_key: bytes
 ) -> Version:
     """One version of one object.
 

@@ -120,7 +120,7 @@ def _problems(written: Written, events: Mapping[tuple[str, str], dict[str, Any]]
     if event is None:
         yield f"{written.what}: no event of version {written.version} of {traced.kind}"
         return
-    version = version_of(event, stamp_key=STAMP_KEY, content_key=CONTENT_KEY)
+    version = version_of(event, kind=traced.kind, stamp_key=STAMP_KEY, content_key=CONTENT_KEY)
     digest = traced_digest(written.review, traced, key=CONTENT_KEY)
     if digest not in {version.digest, version.value} and written.what not in PROVEN_BY_UID:
         yield f"{written.what}: {_difference(written.review.obj, event)}"

@@ -84,11 +84,6 @@ def test_of_an_ask_that_cannot_be_read_the_rest_counts() -> None:
     assert project(a_workload(replicas="many")).fleet == Fleet(units(1), 1)
 
 
-def test_an_object_whose_kind_is_not_told_asks_for_nothing() -> None:
-    found = version_of(a_pod(), stamp_key=STAMP_KEY, content_key=CONTENT_KEY)
-    assert (found.uid, found.ask) == ("uid-of-web", {})
-
-
 def test_an_authentic_stamp_gives_the_change_and_a_forged_one_gives_none() -> None:
     authentic = with_metadata(annotations={CHANGE: write_stamp(A_CHANGE, key=STAMP_KEY)})
     forged = with_metadata(annotations={CHANGE: write_stamp(A_CHANGE, key=b"f" * 32)})
