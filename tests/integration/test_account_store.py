@@ -14,12 +14,13 @@ from uuid import uuid4
 
 import pytest
 
-from controller.accounts.account import MAX_PENDING, Account
+from controller.accounts.account import MAX_PENDING, MAX_WINDOWS, Account
 from controller.accounts.charges import charge
 from controller.accounts.encoding import MAX_ENTRY_LENGTH, account_to_object
 from controller.accounts.entries import Outcome
 from controller.accounts.reserve import Exhausted, Reservation, Reserved
-from controller.apis.resources import Amounts
+from controller.accounts.windows import Window, WindowKey
+from controller.apis.resources import SPENT, Amounts
 from controller.clients.kube.accounts import (
     AccountGarbledError,
     AccountMissingError,
@@ -32,7 +33,7 @@ from controller.clients.kube.errors import ConflictError, InvalidError
 from controller.clients.kube.resources import ACCOUNTS
 from controller.feeds.accounts import AccountFeed
 from native.controlplane import ControlPlane
-from tests.accounts import DEPLOYMENTS, PODS, a_proposal, an_account, an_entry
+from tests.accounts import DEPLOYMENTS, PODS, a_proposal, an_account, an_entry, counted
 from tests.fakes.accounts import FakeAccounts
 from tests.waiting import eventually
 from webhooks.reservations import Reservations
@@ -101,6 +102,14 @@ def a_full_account(agent: str) -> Account:
         an_account(*entries, odd, agent=agent, suspended=True, generation=LARGEST),
         settled={"pods": LARGEST, "example.com/gpu": 0},
         as_of={DEPLOYMENTS: LARGEST, PODS: 0},
+        windows={
+            WindowKey(resource, seconds): Window(LARGEST, LARGEST, LARGEST)
+            for resource in SPENT
+            for seconds in range(60, 60 + 4 * MAX_WINDOWS)
+        },
+        wanted=tuple(WindowKey("changes", 31_536_000 - n) for n in range(MAX_WINDOWS)),
+        prices="0b6b3a52-0000-4000-8000-00000000b00c:9223372036854775807",
+        asks_version=LARGEST,
     )
 
 
@@ -227,7 +236,16 @@ async def test_an_account_that_somebody_edited_is_garbled_until_it_is_deleted(
         pytest.param(None, "status", id="without a status"),
         pytest.param({}, "status.fence", id="without a fence"),
         pytest.param({"fence": {"suspended": True}}, "mandateUID", id="half a fence"),
-        pytest.param({"windows": {}}, "unknown field", id="an unknown field"),
+        pytest.param({"debts": {}}, "unknown field", id="an unknown field"),
+        pytest.param({"windows": {"usd/60": {}}}, "startedAt", id="a window without its start"),
+        pytest.param(
+            {"windows": {"usd/60": {"startedAt": 0, "accruedAt": 0, "spent": -1}}},
+            "spent",
+            id="less than nothing spent",
+        ),
+        pytest.param({"wanted": ["60"]}, "wanted", id="a window of nothing"),
+        pytest.param({"wanted": ["usd/60"] * 17}, "wanted", id="more windows than may be wanted"),
+        pytest.param({"asksVersion": -1}, "asksVersion", id="a version below zero"),
         pytest.param({"settled": {"pods": -1}}, "settled", id="less than nothing"),
         pytest.param({"settled": {"pods": "1"}}, "settled", id="a text for a number"),
         pytest.param({"asOf": {"pods.v1.": "x"}}, "asOf", id="no resource version"),
@@ -326,7 +344,7 @@ async def test_two_processes_and_a_settler_grant_exactly_what_is_there(
     plane: ControlPlane, client: KubeClient, agent: str
 ) -> None:
     store = AccountStore(client)
-    await store.create(an_account(agent=agent))
+    await store.create(counted(an_account(agent=agent)))
     async with (
         a_process(plane) as (one, _),
         a_process(plane) as (other, _),

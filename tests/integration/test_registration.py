@@ -51,6 +51,7 @@ HALVES = (VALIDATING, MUTATING)
 ACCOUNTS = "/apis/governor.dev/v1alpha1/accounts"
 MANDATES = "/apis/governor.dev/v1alpha1/mandates"
 GOVERNANCES = "/apis/governor.dev/v1alpha1/governances"
+PRICEBOOKS = "/apis/governor.dev/v1alpha1/pricebooks"
 MERGE = "application/merge-patch+json"
 OWN = "governor:webhook"
 
@@ -145,7 +146,7 @@ def _describe(request: dict[str, Any]) -> str:
 
 @pytest.fixture
 def plane(control_plane: ControlPlane, repository: Path) -> Iterator[ControlPlane]:
-    """The control plane with our kinds; without registration, Mandates and Governance after."""
+    """The control plane with our kinds; without registration and what people wrote after."""
     crds = repository / "manifests" / "crds"
     control_plane.kubectl("apply", "--server-side", "-f", str(crds)).require_ok()
     control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all").require_ok()
@@ -153,7 +154,7 @@ def plane(control_plane: ControlPlane, repository: Path) -> Iterator[ControlPlan
     # First: were the administrator selected by it, the others could not be deleted.
     for path in HALVES:
         control_plane.admin.call("DELETE", path)
-    for path in (MANDATES, GOVERNANCES, ACCOUNTS):
+    for path in (MANDATES, GOVERNANCES, PRICEBOOKS, ACCOUNTS):
         assert control_plane.admin.call("DELETE", path).ok
 
 
@@ -583,6 +584,30 @@ async def test_a_namespace_that_is_dedicated_selects_all_of_its_accounts(
         await until(lambda: conditions(plane, path) == {"Ready": "True Registered"}, "in force")
         asked = await asyncio.to_thread(desk.asked, lambda: write_configmap(agent, namespace))
     assert asked == ["CREATE configmaps"]
+
+
+async def test_prices_say_that_they_are_in_force_and_of_which_generation(
+    plane: ControlPlane, desk: Desk
+) -> None:
+    path = f"{PRICEBOOKS}/cluster"
+    body = {
+        "apiVersion": "governor.dev/v1alpha1",
+        "kind": "PriceBook",
+        "metadata": {"name": "cluster"},
+        "spec": {"prices": [{"resource": "cpu", "usdPerHour": "0.0316"}]},
+    }
+    async with governing(plane, desk):
+        assert plane.admin.call("POST", PRICEBOOKS, body).status == 201
+        await until(lambda: conditions(plane, path) == {"Ready": "True InForce"}, "in force")
+        dearer = {"spec": {"prices": [{"resource": "cpu", "usdPerHour": 1}]}}
+        assert plane.admin.call("PATCH", path, dearer, content_type=MERGE).ok
+        await until(lambda: observed(plane, path) == 2, "the newer prices are in force")
+    assert plane.admin.call("GET", path).json["metadata"]["generation"] == 2
+
+
+def observed(plane: ControlPlane, path: str) -> int | None:
+    generation: int | None = plane.admin.call("GET", path).json["status"].get("observedGeneration")
+    return generation
 
 
 @pytest.mark.requirement("fail-closed.registration")

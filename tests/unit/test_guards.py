@@ -80,6 +80,8 @@ def test_suspension_comes_before_every_other_reason() -> None:
     [
         ("governor.dev", "mandates", ""),
         ("governor.dev", "mandates", "status"),
+        ("governor.dev", "pricebooks", ""),
+        ("governor.dev", "pricebooks", "status"),
         ("governor.dev", "kinds-of-tomorrow", ""),
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations", ""),
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", ""),
