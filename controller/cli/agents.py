@@ -4,20 +4,28 @@ The files are the whole registry: no cluster is asked. A mandate that the API se
 would not store is an error here, never a claim. It judges nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from controller.agents.registry import Registry
-from controller.apis.governance import Governance
 from controller.apis.invalid import InvalidResourceError
 from controller.apis.mandates import Mandate, Subject
 from controller.apis.requests import UserInfo
-from controller.apis.v1alpha1.conversion import governance_from_object, mandate_from_object
+from controller.apis.v1alpha1.conversion import (
+    governance_from_object,
+    mandate_from_object,
+    pricebook_from_object,
+)
 from controller.apis.v1alpha1.wire import GROUP
 from controller.cli.manifests import Manifest, ManifestError
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 _AUTHENTICATED = "system:authenticated"
 _MAX_LISTED = 20
+_SINGLES = ("Governance", "PriceBook")
+"""Of which there is one in a cluster."""
+
+_Converted = TypeVar("_Converted")
 
 
 class UnknownAgentError(Exception):
@@ -25,31 +33,34 @@ class UnknownAgentError(Exception):
 
 
 def read_registry(manifests: Iterable[Manifest]) -> Registry:
-    """The mandates and the Governance among the objects; others do not matter.
+    """The mandates, the Governance and the PriceBook among the objects; others do not matter.
 
     Raises:
         ManifestError: one is not valid, or there are two of one name, or no mandate at all.
     """
     mandates: dict[str, tuple[Manifest, Mandate]] = {}
-    governance: tuple[Manifest, Governance] | None = None
+    singles: dict[str, Manifest] = {}
     for manifest in manifests:
         if manifest.api_version.partition("/")[0] != GROUP:
             continue
         if manifest.kind == "Mandate":
-            mandate = _mandate(manifest)
+            mandate = _converted(manifest, mandate_from_object)
             if mandate.name in mandates:
                 raise _twice(manifest, mandates[mandate.name][0])
             mandates[mandate.name] = (manifest, mandate)
-        elif manifest.kind == "Governance":
-            if governance is not None:
-                raise _twice(manifest, governance[0])
-            governance = (manifest, _governance(manifest))
+        elif manifest.kind in _SINGLES:
+            if manifest.kind in singles:
+                raise _twice(manifest, singles[manifest.kind])
+            singles[manifest.kind] = manifest
+    governance, prices = (singles.get(kind) for kind in _SINGLES)
+    built = Registry.build(
+        (mandate for _, mandate in mandates.values()),
+        governance=_converted(governance, governance_from_object) if governance else None,
+        prices=_converted(prices, pricebook_from_object) if prices else None,
+    )
     if not mandates:
         raise ManifestError("--mandates", "holds no Mandate; name the files that do")
-    return Registry.build(
-        (mandate for _, mandate in mandates.values()),
-        governance=governance[1] if governance else None,
-    )
+    return built
 
 
 def user_of(agent: str, registry: Registry) -> UserInfo:
@@ -95,16 +106,9 @@ def _user(subject: Subject) -> UserInfo:
     return UserInfo(username=subject.username, uid=subject.uid or "", groups=tuple(groups))
 
 
-def _mandate(manifest: Manifest) -> Mandate:
+def _converted(manifest: Manifest, convert: Callable[[object], _Converted]) -> _Converted:
     try:
-        return mandate_from_object(manifest.body)
-    except InvalidResourceError as error:
-        raise ManifestError(manifest.place, str(error)) from error
-
-
-def _governance(manifest: Manifest) -> Governance:
-    try:
-        return governance_from_object(manifest.body)
+        return convert(manifest.body)
     except InvalidResourceError as error:
         raise ManifestError(manifest.place, str(error)) from error
 

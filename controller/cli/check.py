@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +19,17 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from controller.admission.judge import Postponed
+from controller.accounts.limits import UNLIMITED
+from controller.admission.case import RecordKeys, open_case
+from controller.admission.judge import Granted, Postponed
+from controller.admission.limits import limits_of
 from controller.admission.reviewer import Reviewer
 from controller.agents.registry import Registry
 from controller.apis.requests import Operation
+from controller.asks.asked import NOTHING_ASKED
 from controller.cli.agents import UnknownAgentError, read_registry, user_of
+from controller.cli.alone import hold_alone
+from controller.cli.around import neighbours_of
 from controller.cli.kinds import Kinds, builtin_kinds, kinds_of_crds, own_kinds
 from controller.cli.manifests import STDIN, Manifest, ManifestError, ReadStdin, read_manifests
 from controller.cli.offline import Asker, Write, index_olds
@@ -31,7 +37,6 @@ from controller.cli.verdicts import UNRECORDED, Judged, as_json, as_text, exit_s
 from controller.clients.engine.policyset import PolicySourceError
 from controller.judging import build_reviewer, running_child
 from controller.policy.engine import EngineError
-from controller.records.redaction import redact
 from controller.settings import EngineSettings
 
 DEFAULT_MANDATES = "manifests/mandates"
@@ -166,7 +171,9 @@ def read_writes(inputs: Inputs, *, read_stdin: ReadStdin) -> tuple[list[Write], 
         namespace=inputs.namespace,
         olds=index_olds(olds, kinds=kinds, namespace=inputs.namespace),
     )
-    return _ask_all(asker, manifests), registry
+    writes = _ask_all(asker, manifests)
+    neighbours = neighbours_of(writes, olds, kinds=kinds, namespace=inputs.namespace)
+    return [neighbours.around(write) for write in writes], registry
 
 
 def _operation(inputs: Inputs) -> Operation:
@@ -219,16 +226,31 @@ async def judge(writes: Sequence[Write], registry: Registry, reviewer: Reviewer)
     Raises:
         CheckError: the engine is not there to judge one.
     """
-    # As the webhook judges them: policies see no confidential value, only whether two are equal.
-    key = secrets.token_bytes(_KEY_BYTES)
-    judged: list[Judged] = []
-    for write in writes:
-        redacted = redact(write.request, governance=registry.governance, key=key)
-        outcome = await reviewer.review(redacted.request, registry)
-        if isinstance(outcome, Postponed):
-            raise CheckError(f"{write.manifest.place}: was not judged: {outcome.reason}")
-        judged.append(Judged(write, outcome))
-    return judged
+    keys = RecordKeys(secrets.token_bytes(_KEY_BYTES), secrets.token_bytes(_KEY_BYTES))
+    return [await _judge_one(write, registry, reviewer, keys) for write in writes]
+
+
+async def _judge_one(
+    write: Write, registry: Registry, reviewer: Reviewer, keys: RecordKeys
+) -> Judged:
+    """As the webhook does: policies see no confidential value, only whether two are equal."""
+    # As a dry run, for nothing here was stamped; policies are told what was asked.
+    unstamped = replace(write.request, dry_run=True)
+    made_at = reviewer.clock_ns() // 1_000_000
+    case = open_case(unstamped, registry, keys=keys, made_at=made_at, surroundings=write.around)
+    if write.unknown:  # told as such, and neither refused nor held
+        case = replace(case, asked=NOTHING_ASKED)
+    request = replace(case.request, dry_run=write.request.dry_run)
+    outcome = await reviewer.review(request, registry, asked=case.asked)
+    limits = UNLIMITED
+    if isinstance(outcome, Granted) and case.agent is not None:
+        mandate = case.agent.mandate
+        limits = limits_of(mandate, outcome.caps, registry.prices)
+        outcome = hold_alone(case, outcome, mandate=mandate, limits=limits)
+    if isinstance(outcome, Postponed):
+        raise CheckError(f"{write.manifest.place}: was not judged: {outcome.reason}")
+    is_limited = bool(limits.quota or limits.budgets)
+    return Judged(write, outcome, asked=case.asked, is_limited=is_limited)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from controller.admission.review import (
     read_review,
 )
 from controller.apis.requests import AdmissionRequest, Operation, UserInfo
+from controller.asks.asked import Surroundings
 from controller.cli.kinds import Kind, Kinds
 from controller.cli.manifests import Manifest, ManifestError, Object
 
@@ -44,6 +45,10 @@ class Write:
     is_made: bool
     """The request was made of a manifest; the manifest was no AdmissionReview."""
     has_generated_name: bool = False
+    around: Surroundings = field(default_factory=Surroundings)
+    """What its asks depend on, as far as the files tell."""
+    unknown: str = ""
+    """What its asks depend on and no file tells; empty: nothing."""
 
 
 class Identity(NamedTuple):

@@ -15,6 +15,9 @@ import orjson
 
 from controller.admission.answer import write_answer
 from controller.admission.judge import Denied, Granted
+from controller.apis.quantities import amount_text
+from controller.apis.resources import HELD, Amounts
+from controller.asks.asked import NOTHING_ASKED, Asked
 from controller.cli.offline import Write
 from controller.policy.denials import Denial
 
@@ -34,6 +37,9 @@ class Judged:
 
     write: Write
     outcome: Granted | Denied
+    asked: Asked = NOTHING_ASKED
+    is_limited: bool = False
+    """A quota or a budget was held, as if the agent had nothing else."""
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -82,7 +88,18 @@ def _entry(judged: Judged) -> dict[str, Any]:
         "denials": [{**denial.as_json(), "message": denial.message} for denial in judged.findings],
         "warnings": answer.get("warnings", []),
         "policies": judged.outcome.digest or None,
+        "asks": _asks(judged),
     }
+
+
+def _asks(judged: Judged) -> dict[str, dict[str, str]] | None:
+    if judged.write.unknown or judged.asked.problem is not None:
+        return None
+    return {"before": _amounts(judged.asked.before), "after": _amounts(judged.asked.after)}
+
+
+def _amounts(amounts: Amounts) -> dict[str, str]:
+    return {name: amount_text(name, amounts[name]) for name in HELD if amounts.get(name)}
 
 
 def as_text(judged: Sequence[Judged]) -> str:
@@ -101,6 +118,8 @@ def _lines(judged: Judged) -> Iterator[str]:
     action = f"{request.operation.lower()} {request.target.qualified} {key}"
     yield f"{mark} {judged.verdict}  {plain(action)}  ({plain(str(judged.write.manifest.place))})"
     answer = judged.answer
+    if judged.verdict != NOT_GOVERNED:
+        yield from _asks_lines(judged)
     if "status" in answer:
         yield f"  {answer['status']['message']}"
     for warning in answer.get("warnings", []):
@@ -112,6 +131,19 @@ def _lines(judged: Judged) -> Iterator[str]:
         yield f"  nobody's mandate names {plain(request.user.username)}: Governor lets it pass"
 
 
+def _asks_lines(judged: Judged) -> Iterator[str]:
+    if judged.write.unknown:
+        yield f"  asks are not known, and no quota or budget is held: {judged.write.unknown}"
+    asks = _asks(judged)
+    if asks is None or not (asks["before"] or asks["after"]):
+        return
+    before, after = (
+        ", ".join(f"{amount} {name}" for name, amount in asks[when].items()) or "nothing"
+        for when in ("before", "after")
+    )
+    yield f"  asks {after}" + (f", before {before}" if asks["before"] else "")
+
+
 def _notes(judged: Sequence[Judged]) -> Iterator[str]:
     if any(one.write.is_made for one in judged):
         yield (
@@ -120,6 +152,11 @@ def _notes(judged: Sequence[Judged]) -> Iterator[str]:
         )
     if any(one.write.has_generated_name for one in judged):
         yield "note: a name that ends in xxxxx stands for one that the API server generates"
+    if any(one.is_limited for one in judged):
+        yield (
+            "note: quotas and budgets are held as if each write were the agent's first; what it "
+            "holds and has spent only its account in the cluster knows (docs/check.md)"
+        )
 
 
 def plain(text: str) -> str:

@@ -45,7 +45,7 @@ def matches(shown: str, printed: str) -> bool:
 
 
 def test_the_document_has_examples() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     assert {example.status for example in EXAMPLES} == {None, 0, 1, 2}
 
 

@@ -95,6 +95,7 @@ def test_every_entry_has_every_key(outcome: Granted | Denied, _verdict: str, _st
         "denials",
         "warnings",
         "policies",
+        "asks",
     ]
 
 
