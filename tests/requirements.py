@@ -231,6 +231,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "record-before-effect.secrets-unseen",
         "A Secret's values, and what Governance lists, reach no policy, record, log or Account.",
     ),
+    Requirement(
+        "record-before-effect.refused-once",
+        "A write that its Account does not take in, or has taken in already, leaves no second "
+        "record of an attempt.",
+    ),
     # The sum granted never exceeds a quota or budget, whatever the races, crashes and retries.
     Requirement(
         "never-oversold.protocol",
@@ -256,6 +261,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "never-oversold.limits",
         "What all granted writes may come to hold stays within every quota, and no raise is "
         "granted under a limit before the Account says that it was counted, by today's prices.",
+    ),
+    Requirement(
+        "never-oversold.adoption",
+        "What an agent raises becomes the agent's in that very write; where that cannot be, the "
+        "raise is refused while anything limits what the agent holds.",
     ),
     Requirement(
         "never-oversold.windows",
@@ -330,6 +340,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "identity-carried.once-at-its-root",
         "What controllers make of an agent's objects is charged to that agent, once, at the root "
         "of its tree, and nothing in it is charged to anybody else.",
+    ),
+    Requirement(
+        "identity-carried.owner-label",
+        "What an agent creates or raises says that it is the agent's, and no agent takes that off "
+        "or claims another's object.",
     ),
     # A dry run gets the true verdict and leaves no trace.
     Requirement(

@@ -194,14 +194,14 @@ class Admission:
         record = hashlib.sha256(body).hexdigest()
         entry = entry_of(case, granted.change, attempt=attempt, record=record)
         tried = await self.reservations.reserve(terms.mandate.name, terms.propose(case, entry))
-        if not isinstance(tried, Reserved | AlreadySettled):
+        if not (isinstance(tried, Reserved | AlreadySettled) and tried.entry.attempt == attempt):
             await self._withdraw(attempt)
         if isinstance(tried, StaleMandate):
             return None
         return conclude_reservation(granted, tried, asked=case.asked)
 
     async def _withdraw(self, attempt: Attempt) -> None:
-        """Nothing was reserved: the body would be recorded as an attempt that nobody made."""
+        """No entry has this body: it would be recorded as an attempt that nobody made."""
         try:
             await self.outbox.withdraw(attempt)
         except OutboxError as error:

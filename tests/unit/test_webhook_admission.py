@@ -142,15 +142,18 @@ async def test_the_same_review_again_finds_its_entry(tmp_path: Path) -> None:
     for _ in range(3):
         assert isinstance(await desk.admission.admit(a_create()), Granted)
     assert len(desk.pending) == 1
+    assert [row.attempt for row in desk.rows()] == [desk.pending[0].attempt]
 
 
 @pytest.mark.requirement("record-before-effect.as-it-is")
+@pytest.mark.requirement("record-before-effect.refused-once")
 async def test_repeated_calls_of_one_delete_share_an_entry_and_its_id(tmp_path: Path) -> None:
     """A forced delete is validated three times, and has no stamp to be known by."""
     desk = await a_desk(tmp_path)
     deletes = [await desk.admission.admit(a_request(Operation.DELETE)) for _ in range(3)]
     (entry,) = desk.pending
     assert [outcome.change for outcome in deletes] == [entry.change] * 3
+    assert [row.attempt for row in desk.rows()] == [entry.attempt]
 
 
 @pytest.mark.parametrize("enforcement", [Enforcement.WARN, Enforcement.SHADOW])
