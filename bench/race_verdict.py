@@ -43,27 +43,39 @@ class Ledgered:
     persisted: int = 0
     denied: Mapping[str, int] = field(default_factory=Counter[str])
     """By the first code."""
+    decided: Mapping[str, int] = field(default_factory=Counter[str])
+    """Of these two, by the process that wrote the body: the one that judged the write."""
+    attempts: int = 0
+    """Records of grants that were never reserved: their writes were postponed, and sent again."""
     other: Mapping[str, int] = field(default_factory=Counter[str])
     """Records of anything else, by type and outcome."""
-    decided: Mapping[str, int] = field(default_factory=Counter[str])
-    """Records by the process that wrote the body: the one that judged the write."""
+
+    @property
+    def final(self) -> int:
+        """Records that say what became of a write for good."""
+        return sum(self.decided.values())
 
 
 def ledgered(records: Iterable[Record], agent: str) -> Ledgered:
     """Count an agent's records."""
-    persisted = 0
+    persisted = attempts = 0
     denied, other, decided = Counter[str](), Counter[str](), Counter[str]()
     for record in records:
         if record.get("agent") != agent:
             continue
+        match record["type"], record["outcome"]:
+            case "write", "persisted":
+                persisted += 1
+            case "denial", _:
+                denied[record["decision"]["denials"][0]["code"]] += 1
+            case "attempt", _:
+                attempts += 1
+                continue
+            case kind, outcome:
+                other[f"{kind} {outcome}"] += 1
+                continue
         decided[record["attempt"]["replica"]] += 1
-        if record["type"] == "denial":
-            denied[record["decision"]["denials"][0]["code"]] += 1
-        elif record["type"] == "write" and record["outcome"] == "persisted":
-            persisted += 1
-        else:
-            other[f"{record['type']} {record['outcome']}"] += 1
-    return Ledgered(persisted, denied, other, decided)
+    return Ledgered(persisted, denied, decided, attempts, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +95,8 @@ class Race:
     account: int
     """What the Account said when nothing was pending any more."""
     ledger: Ledgered
-    left: int
-    """Of `pods`, what the Account said after all objects were deleted; of `changes` 0."""
+    left: int = 0
+    """Of `pods`, what the Account still said after all objects were deleted."""
 
     @property
     def oversold(self) -> int:
@@ -177,7 +189,8 @@ def figure(races: Sequence[Race], quads: Sequence[Quad], *, rounds: int) -> str:
         f"{sum(race.answers.errors.total() for race in races)} "
         f"(sent again {sum(race.answers.repeated.total() for race in races)}), "
         f"Account = {LIMIT} in {accounts} of {len(races)}, ledger {persisted} persisted + "
-        f"{recorded} denied, least decided by one of "
+        f"{recorded} denied (and {sum(race.ledger.attempts for race in races)} attempts that were "
+        f"postponed and made again), least decided by one of "
         f"{max((race.processes for race in races), default=0)} processes "
         f"{min((race.least_decided for race in races), default=0)} "
         f"(writes added for that {sum(race.writes - WRITES for race in races)}), "

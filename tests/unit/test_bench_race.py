@@ -51,7 +51,6 @@ def race(**different: object) -> Race:
         "objects": NAMES,
         "account": LIMIT,
         "ledger": ledger(),
-        "left": 0,
     }
     right.update(different)
     return Race(**right)
@@ -62,7 +61,6 @@ def ledger(**different: object) -> Ledgered:
     right: dict[str, Any] = {
         "persisted": LIMIT,
         "denied": {CODE: REFUSED},
-        "other": {},
         "decided": DECIDED,
     }
     right.update(different)
@@ -146,8 +144,9 @@ def test_the_figure_tells_all_of_it_in_one_line() -> None:
     assert figure([race(), more], quads, rounds=1) == (
         "rounds 1: in each of 2 races 50/51 objects of 50, oversold 1, denied 300 (300 with the "
         "right code), other errors 0 (sent again 0), Account = 50 in 1 of 2, ledger 100 persisted "
-        "+ 300 denied, least decided by one of 4 processes 40 (writes added for that 40), pods "
-        "held after deletion 0; a write takes 3.00 times the same write without webhooks, of "
+        "+ 300 denied (and 0 attempts that were postponed and made again), least decided by one "
+        "of 4 processes 40 (writes added for that 40), pods held after deletion 0; a write takes "
+        "3.00 times the same write without webhooks, of "
         "which outbox and swap 1.00 (median of 2 pairs)"
     )
 
@@ -169,13 +168,15 @@ def test_an_agents_records_are_counted_by_outcome_code_and_process() -> None:
         record("denial", "denied", "one", **denials),
         record("repeats", "denied", "one", **denials),
         record("write", "lost", "one"),
+        record("attempt", "attempted", "two"),
         {**record("write", "persisted", "one"), "agent": "b"},
     ]
     assert ledgered(records, "a") == Ledgered(
         persisted=1,
         denied={CODE: 2},
         other={"repeats denied": 1, "write lost": 1},
-        decided={"one": 4, "two": 1},
+        decided={"one": 2, "two": 1},
+        attempts=1,
     )
 
 
