@@ -23,7 +23,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
     steps = [
-        swapped(step) if number == arguments.swap else step
+        swapped(step) if number in arguments.swap else step
         for number, step in enumerate(STEPS, start=1)
     ]
     with (
@@ -43,9 +43,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--swap",
         type=int,
+        action="append",
+        default=[],
         choices=range(1, len(STEPS) + 1),
         metavar="N",
-        help="swap step N's expectation: the tour must then fail",
+        help="swap step N's expectation: the tour must then fail; may be given several times",
     )
     return parser.parse_args()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from native.kubectl import Completed
 from tour.scene import MANIFESTS, Scene
-from tour.steps import Actor, Program, Step
+from tour.steps import NOTHING, Actor, Program, Step
 
 SETTLE_SECONDS = 20.0
 _POLL_SECONDS = 0.1
@@ -37,7 +37,7 @@ def run_steps(
         answer = _act(step, scene, clock=clock)
         ended_at = clock()
         say(f"   {step.actor} $ {step.program} {shlex.join(_shown(step.command, scene))}")
-        say(_indent(answer.stdout + answer.stderr))
+        say(_indent(_or_nothing(answer.stdout + answer.stderr)))
         problems = [*_wrong_answer(step, answer), *_wrong_truth(step, scene, say=say)]
         for problem in problems:
             say(f"   NOT AS EXPECTED: {problem}")
@@ -82,7 +82,8 @@ def _wrong_answer(step: Step, answer: Completed) -> tuple[str, ...]:
     if step.denied is None and not answer.ok:
         return (f"status {answer.status} in place of 0",)
     if step.denied is None:
-        return () if step.says in answer.stdout else (f"it does not say {step.says!r}",)
+        said = _or_nothing(answer.stdout)
+        return () if step.says in said else (f"it does not say {step.says!r}",)
     if answer.ok:
         return (f"it passed; [{step.denied}] should have refused it",)
     expected = f"governor: denied [{step.denied}]"
@@ -93,7 +94,7 @@ def _wrong_truth(step: Step, scene: Scene, *, say: Callable[[str], None]) -> tup
     if not step.proof:
         return ()
     reading = scene.kubectl(*step.proof, kubeconfig=scene.administrator)
-    shown = reading.stdout.strip() or "(nothing)"
+    shown = _or_nothing(reading.stdout)
     say(f"   administrator $ kubectl {shlex.join(step.proof)}")
     say(_indent(shown + reading.stderr))
     if reading.ok and step.shows in shown:
@@ -107,12 +108,19 @@ def first_denial(results: Iterable[Result]) -> Result | None:
 
 
 def swapped(step: Step) -> Step:
-    """The same step with the opposite expectation: a tour that cannot fail shows nothing."""
-    return replace(step, denied=None if step.denied else "kind-not-granted")
+    """The same step with the opposite expectation: a tour that cannot fail shows nothing.
+
+    It is tried once: whoever waits for what must not come waits in vain.
+    """
+    return replace(step, denied=None if step.denied else "kind-not-granted", settles=False)
 
 
 def _shown(command: tuple[str, ...], scene: Scene) -> list[str]:
     return [_filled_in(part.replace("{manifests}", "tour/manifests"), scene) for part in command]
+
+
+def _or_nothing(text: str) -> str:
+    return text.strip() or NOTHING
 
 
 def _indent(text: str) -> str:

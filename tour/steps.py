@@ -23,6 +23,10 @@ class Program(StrEnum):
     GIT = "git"
 
 
+NOTHING = "(nothing)"
+"""What an empty reading is shown as."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command and what must come of it."""
@@ -39,9 +43,9 @@ class Step:
     proof: tuple[str, ...] = ()
     """What an administrator then reads, with a client of their own."""
     shows: str = ""
-    """What that reading must contain."""
+    """What that reading must contain; `NOTHING`: it must be empty."""
     says: str = ""
-    """What the command's own output must contain."""
+    """What the command's own output must contain; `NOTHING`: it must be empty."""
     settles: bool = False
     """The command is repeated until it comes out as expected, or twenty seconds have passed:
     for what is true a moment after the write."""
@@ -51,9 +55,21 @@ def _deployment_names(namespace: str) -> tuple[str, ...]:
     return ("get", "deployments", "-n", namespace, "-o", "name")
 
 
+def _account(path: str) -> tuple[str, ...]:
+    return ("get", "account", "migrator", "-o", f"jsonpath={{.status.{path}}}")
+
+
+def _replicas(name: str) -> tuple[str, ...]:
+    return ("get", "deployment", name, "-n", "team-data", "-o", "jsonpath={.spec.replicas}")
+
+
+def _colour(colour: str) -> tuple[str, ...]:
+    change = f'{{"data":{{"colour":"{colour}"}}}}'
+    return ("patch", "configmap", "settings-web", "-n", "team-data", "-p", change)
+
+
 _SETTINGS = ("get", "configmap", "settings-web", "-n", "team-data", "-o", "jsonpath={.data}")
-_NOTHING = "(nothing)"
-"""What an empty reading is shown as."""
+_MORE_CHANGES = '[{"op":"replace","path":"/spec/budgets/1/limit","value":"100"}]'
 
 STEPS: tuple[Step, ...] = (
     Step(
@@ -61,11 +77,27 @@ STEPS: tuple[Step, ...] = (
         ("create", "secret", "generic", "keys", "-n", "team-data", "--from-literal=a=b"),
         denied="kind-not-granted",
         proof=("get", "secrets", "-n", "team-data", "-o", "name"),
-        shows=_NOTHING,
+        shows=NOTHING,
     ),
     Step(
-        "It creates a Deployment where it may, and says why; Governor stamps it, the reason goes",
+        "It creates a Deployment, which costs money; but nobody has said how much",
         ("create", "-f", "{manifests}/deployment.yaml"),
+        settles=True,
+        denied="price-unknown",
+        proof=_deployment_names("team-data"),
+        shows=NOTHING,
+    ),
+    Step(
+        "An administrator, or whoever knows, says what things cost",
+        ("create", "-f", "{manifests}/pricebook.yaml"),
+        actor=Actor.ADMINISTRATOR,
+        proof=("get", "pricebooks"),
+        shows="cluster",
+    ),
+    Step(
+        "It creates the Deployment, and says why; Governor stamps it, the reason goes",
+        ("create", "-f", "{manifests}/deployment.yaml"),
+        settles=True,
         proof=(
             "get",
             "deployment",
@@ -78,11 +110,27 @@ STEPS: tuple[Step, ...] = (
         shows='"governor.dev/change":"01',
     ),
     Step(
+        "The Deployment is labelled with its agent; its Pods, made by a controller, are not",
+        ("get", "pods,deployments", "-n", "team-data", "-L", "governor.dev/agent"),
+        actor=Actor.ADMINISTRATOR,
+        says="pod/web-",
+        settles=True,
+        proof=("get", "deployment", "web", "-n", "team-data", "--show-labels"),
+        shows="governor.dev/agent=migrator",
+    ),
+    Step(
+        "but they are the agent's, too: what all of it holds is counted, once, from live objects",
+        _account("settled"),
+        actor=Actor.ADMINISTRATOR,
+        says='"pods":2',
+        settles=True,
+    ),
+    Step(
         "It tries the same in a namespace outside its mandate",
         ("create", "deployment", "web", "--image=registry.k8s.io/pause:3.10", "-n", "prod"),
         denied="namespace-not-granted",
         proof=_deployment_names("prod"),
-        shows=_NOTHING,
+        shows=NOTHING,
     ),
     Step(
         "It changes an object whose name is outside its mandate",
@@ -100,22 +148,14 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "It changes the field that it may change",
-        (
-            "patch",
-            "configmap",
-            "settings-web",
-            "-n",
-            "team-data",
-            "-p",
-            '{"data":{"colour":"blue"}}',
-        ),
+        _colour("blue"),
         proof=_SETTINGS,
         shows="blue",
     ),
     Step(
         "It asks first, with a dry run, for something it may do: the true verdict, and no trace",
-        ("scale", "deployment", "web", "-n", "team-data", "--replicas=5", "--dry-run=server"),
-        proof=("get", "deployment", "web", "-n", "team-data", "-o", "jsonpath={.spec.replicas}"),
+        ("scale", "deployment", "web", "-n", "team-data", "--replicas=4", "--dry-run=server"),
+        proof=_replicas("web"),
         shows="2",
     ),
     Step(
@@ -124,6 +164,20 @@ STEPS: tuple[Step, ...] = (
         denied="verb-not-granted",
         proof=_SETTINGS,
         shows="blue",
+    ),
+    Step(
+        "It asks for more Pods than its quota of 4 allows",
+        ("scale", "deployment", "web", "-n", "team-data", "--replicas=9"),
+        denied="quota-exceeded",
+        proof=_replicas("web"),
+        shows="2",
+    ),
+    Step(
+        "It asks for what costs more in a day than its budget of 1 USD",
+        ("create", "-f", "{manifests}/large.yaml"),
+        denied="budget-exceeded",
+        proof=_deployment_names("team-data"),
+        shows="deployment.apps/web",
     ),
     Step(
         "It widens its own mandate",
@@ -144,7 +198,7 @@ STEPS: tuple[Step, ...] = (
         "The suspended agent may write nothing, not even what its rules grant",
         ("scale", "deployment", "web", "-n", "team-data", "--replicas=3"),
         denied="suspended",
-        proof=("get", "deployment", "web", "-n", "team-data", "-o", "jsonpath={.spec.replicas}"),
+        proof=_replicas("web"),
         shows="2",
     ),
     Step(
@@ -166,14 +220,44 @@ STEPS: tuple[Step, ...] = (
         "and the same write passes",
         ("scale", "deployment", "web", "-n", "team-data", "--replicas=3"),
         settles=True,
-        proof=("get", "deployment", "web", "-n", "team-data", "-o", "jsonpath={.spec.replicas}"),
+        proof=_replicas("web"),
         shows="3",
     ),
     Step(
         "It deletes what it made",
         ("delete", "deployment", "web", "-n", "team-data", "--wait=false"),
         proof=_deployment_names("team-data"),
-        shows=_NOTHING,
+        shows=NOTHING,
+    ),
+    Step(
+        "and when the last of its Pods is gone, it holds nothing",
+        _account("settled"),
+        actor=Actor.ADMINISTRATOR,
+        says=NOTHING,
+        settles=True,
+        proof=("get", "pods", "-n", "team-data", "-o", "name"),
+        shows=NOTHING,
+    ),
+    Step(
+        "It has made 4 changes by now: create, patch, scale, delete. Its budget has no fifth",
+        _colour("red"),
+        denied="budget-exceeded",
+        proof=_SETTINGS,
+        shows="blue",
+    ),
+    Step(
+        "The administrator gives it more",
+        ("patch", "mandate", "migrator", "--type=json", "-p", _MORE_CHANGES),
+        actor=Actor.ADMINISTRATOR,
+        proof=("get", "mandate", "migrator", "-o", "jsonpath={.spec.budgets}"),
+        shows='"limit":"100"',
+    ),
+    Step(
+        "and the same write passes",
+        _colour("red"),
+        settles=True,
+        proof=_SETTINGS,
+        shows="red",
     ),
     Step(
         "All of it is in Git, with what became of it; reading it takes no program of Governor's",

@@ -33,10 +33,16 @@ def test_every_step_of_the_tour_goes_as_expected(repository: Path) -> None:
 
 
 @pytest.mark.usefixtures("kubernetes_binary", "opa_binary")
-@pytest.mark.parametrize(
-    "step", [1, 2], ids=["a denial that should pass", "a grant that should fail"]
-)
-def test_one_swapped_expectation_makes_the_tour_fail(repository: Path, step: int) -> None:
-    tour = take_the_tour(repository, "--swap", str(step))
+def test_one_swapped_expectation_makes_the_tour_fail(repository: Path) -> None:
+    tour = take_the_tour(repository, "--swap", "1")
     assert tour.returncode == 1
-    assert "NOT AS EXPECTED" in tour.stdout
+    assert tour.stdout.count("NOT AS EXPECTED") == 1
+
+
+@pytest.mark.usefixtures("kubernetes_binary", "opa_binary")
+def test_every_step_can_fail(repository: Path) -> None:
+    swaps = [part for number in range(len(STEPS)) for part in ("--swap", str(number + 1))]
+    tour = take_the_tour(repository, *swaps)
+    assert tour.returncode == 1
+    assert f"0 of {len(STEPS)} steps went as expected" in tour.stdout
+    assert tour.stdout.splitlines()[-1] == "no denial came from the API server"
