@@ -58,7 +58,16 @@ def milli(value: Json) -> int:
     Raises:
         QuantityError: it is none.
     """
-    return _within(-(-_nanos(value) // (_NANO // 1000)))
+    return _within(thousandths(value))
+
+
+def thousandths(value: Json) -> int:
+    """The same without that bound, to be added up first: at most a thousand times `MOST`.
+
+    Raises:
+        QuantityError: it is no quantity.
+    """
+    return -(-_nanos(value) // (_NANO // 1000))
 
 
 def whole(value: Json) -> int:

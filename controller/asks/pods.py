@@ -7,8 +7,8 @@ there also while it is infeasible, for a node may grow. Init containers run one 
 other, sidecars beside everything that starts after them.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final, NamedTuple, TypeAlias
 
 from controller.apis.json import Json
 from controller.apis.resources import CPU, MEMORY, PODS, Amounts
@@ -18,8 +18,6 @@ _COUNTED: Final = (CPU, MEMORY)
 
 Milli: TypeAlias = dict[str, int]
 """Thousandths of a CPU, or of a byte; a resource of which nobody spoke is absent."""
-_Requests: TypeAlias = Callable[[Mapping[str, Json], str], Milli]
-"""What one container asks."""
 
 
 def pod_ask(reader: Reader, pod: Mapping[str, Json], path: str = "") -> Amounts:
@@ -46,34 +44,38 @@ def is_finished(pod: Mapping[str, Json]) -> bool:
     return isinstance(status, dict) and status.get("phase") in {"Succeeded", "Failed"}
 
 
+class _Container(NamedTuple):
+    name: str
+    wanted: Milli
+    is_sidecar: bool
+
+
 def _of_containers(
     reader: Reader, spec: Mapping[str, Json], path: str, status: Mapping[str, Json]
 ) -> Milli:
     """The largest of what the containers want, were allocated, and run with."""
-
-    def wanted(container: Mapping[str, Json], where: str) -> Milli:
-        resources = reader.mapping(container, "resources", where)
-        where = f"{where}.resources"
-        limits = reader.amounts(resources, "limits", where, wanted=_COUNTED)
-        return limits | reader.amounts(resources, "requests", where, wanted=_COUNTED)
-
-    largest = _sum(reader, spec, path, requests=wanted)
+    running = _containers(reader, spec, "containers", path)
+    starting = _containers(reader, spec, "initContainers", path)
+    largest = _sum(running, starting, told={})
     of_pod = _granted_to_pod(reader, status)
     for granted in of_pod:
         _raise(largest, granted)
-    for by_name in () if of_pod else _granted(reader, status):
-        held = _where_told(by_name, otherwise=wanted)
-        _raise(largest, _sum(reader, spec, path, requests=held))
+    for told in () if of_pod else _granted(reader, status):
+        _raise(largest, _sum(running, starting, told=told))
     return largest
 
 
-def _where_told(by_name: Mapping[str, Milli], *, otherwise: _Requests) -> _Requests:
-    def requests(container: Mapping[str, Json], where: str) -> Milli:
-        name = container.get("name")
-        told = by_name.get(name) if isinstance(name, str) else None
-        return otherwise(container, where) if told is None else told
-
-    return requests
+def _containers(reader: Reader, spec: Mapping[str, Json], key: str, path: str) -> list[_Container]:
+    read: list[_Container] = []
+    for where, container in reader.items(spec, key, path):
+        resources = reader.mapping(container, "resources", where)
+        where_asked = f"{where}.resources"
+        limits = reader.amounts(resources, "limits", where_asked, wanted=_COUNTED)
+        requests = reader.amounts(resources, "requests", where_asked, wanted=_COUNTED)
+        name, is_sidecar = container.get("name"), container.get("restartPolicy") == "Always"
+        text = name if isinstance(name, str) else ""
+        read.append(_Container(text, limits | requests, is_sidecar))
+    return read
 
 
 def _granted_to_pod(reader: Reader, status: Mapping[str, Json]) -> tuple[Milli, ...]:
@@ -110,25 +112,33 @@ def _granted(reader: Reader, status: Mapping[str, Json]) -> tuple[dict[str, Mill
     return tuple(granted for granted in (allocated, actuated) if granted)
 
 
-def _sum(reader: Reader, spec: Mapping[str, Json], path: str, *, requests: _Requests) -> Milli:
-    """All containers at once, or whatever is needed while they are being prepared."""
-    running: Milli = {}
-    for where, container in reader.items(spec, "containers", path):
-        _add(running, requests(container, where))
+def _sum(
+    running: list[_Container], starting: list[_Container], *, told: Mapping[str, Milli]
+) -> Milli:
+    """All containers at once, or whatever is needed while they are being prepared.
+
+    Args:
+        running: the containers proper.
+        starting: the init containers, in their order.
+        told: what some of them hold in place of what they want, by name.
+    """
+    together: Milli = {}
+    for container in running:
+        _add(together, told.get(container.name, container.wanted))
     sidecars: Milli = {}
-    starting: Milli = {}
-    for where, container in reader.items(spec, "initContainers", path):
-        asked = requests(container, where)
-        if container.get("restartPolicy") == "Always":
-            _add(running, asked)
+    most: Milli = {}
+    for container in starting:
+        asked = told.get(container.name, container.wanted)
+        if container.is_sidecar:
+            _add(together, asked)
             _add(sidecars, asked)
-            _raise(starting, sidecars)
+            _raise(most, sidecars)
         else:
-            asked = dict(asked)
-            _add(asked, sidecars)
-            _raise(starting, asked)
-    _raise(running, starting)
-    return running
+            beside = dict(asked)
+            _add(beside, sidecars)
+            _raise(most, beside)
+    _raise(together, most)
+    return together
 
 
 def _of_pod_level(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from controller.apis.json import Json
-from controller.apis.quantities import QuantityError, parse_quantity
+from controller.apis.quantities import QuantityError, thousandths
 from controller.asks.values import AskProblem
 
 _EMPTY: Final[Mapping[str, Json]] = MappingProxyType({})
@@ -90,14 +90,14 @@ class Reader:
             if name not in listed:
                 continue
             try:
-                size = parse_quantity(listed[name])
+                amount = thousandths(listed[name])
             except QuantityError as error:
                 self.refuse(f"{_join(path, key)}.{name}", str(error))
                 continue
-            if size < 0:
+            if amount < 0:
                 self.refuse(f"{_join(path, key)}.{name}", "must not be less than nothing")
                 continue
-            read[name] = -(-size.numerator * 1000 // size.denominator)
+            read[name] = amount
         return read
 
 
