@@ -236,6 +236,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "A write that its Account does not take in, or has taken in already, leaves no second "
         "record of an attempt.",
     ),
+    Requirement(
+        "record-before-effect.lossless",
+        "A webhook process that is stopped in order answers every write that it took, and each is "
+        "recorded.",
+    ),
     # The sum granted never exceeds a quota or budget, whatever the races, crashes and retries.
     Requirement(
         "never-oversold.protocol",
@@ -261,6 +266,16 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "never-oversold.limits",
         "What all granted writes may come to hold stays within every quota, and no raise is "
         "granted under a limit before the Account says that it was counted, by today's prices.",
+    ),
+    Requirement(
+        "never-oversold.asks",
+        "What an object asks is what Kubernetes' own accounting charges for the Pods that come of "
+        "it, and never less while they are replaced, scaled or resized.",
+    ),
+    Requirement(
+        "never-oversold.forwarded",
+        "A write that another process is to enter is entered once, whatever becomes of the answer, "
+        "and only processes of this Governor may have one entered.",
     ),
     Requirement(
         "never-oversold.adoption",

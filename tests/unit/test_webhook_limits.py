@@ -212,7 +212,7 @@ async def test_without_limits_anybodys_object_may_be_scaled(tmp_path: Path) -> N
     assert isinstance(await desk.admission.admit(scaling(2, 3)), Granted)
 
 
-@pytest.mark.requirement("fail-closed.reviews")
+@pytest.mark.requirement("fail-closed.internal-fault")
 async def test_a_write_whose_asks_cannot_be_told_is_postponed(tmp_path: Path) -> None:
     desk = await a_limited_desk(tmp_path)
     desk.surroundings.answer = UnreachableError("the API server is down")
