@@ -171,6 +171,12 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         DENIALS,
     ),
     Requirement(
+        "explains-itself.remaining",
+        "What exceeds a quota, a budget or a policy's cap is told which, what it asks, what is "
+        "left, what would pass, and where waiting helps until when.",
+        DENIALS,
+    ),
+    Requirement(
         "explains-itself.relaxed",
         "`Warn` grants with the same denial as a warning, `Shadow` grants and only annotates; "
         "both name the codes.",
@@ -283,6 +289,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "raise is refused while anything limits what the agent holds.",
     ),
     Requirement(
+        "never-oversold.caps",
+        "What a policy caps is held by the Account beside the mandate's own limits, the smallest "
+        "of all; a cap that cannot be held refuses the write.",
+    ),
+    Requirement(
         "never-oversold.windows",
         "In no window more is spent than its budget: each change counts once, a lost one is given "
         "back once, and the passing of time never lifts what is granted above the limit.",
@@ -381,9 +392,5 @@ DEFERRED: tuple[Deferred, ...] = (
     ),
     Deferred("isolation-is-evidence", "no sandbox is judged yet: Governance has no handlers"),
     Deferred("same-judge.replay", "records hold no whole input document yet"),
-    Deferred(
-        "explains-itself.remaining",
-        "`remaining` is always null while there is no quota or budget to use up",
-    ),
 )
 """Named, so that nobody takes their absence above for an oversight."""

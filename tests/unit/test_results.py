@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from controller.apis.json import Json
 from controller.policy.denials import Code, Denial
 from controller.policy.engine import Evaluation, UnitResult
-from controller.policy.results import MAX_FINDINGS, MAX_TEXT, Judgement, read_results
+from controller.policy.results import ANSWERS, MAX_FINDINGS, MAX_TEXT, Judgement, read_results
 from tests.builders import DIGEST, a_finding, a_unit, an_evaluation
+from tests.limiting import a_cap, a_capping_unit, a_found_cap
 from tests.strategies import json_values
 
 EMPTY: dict[str, Json] = {}
@@ -98,6 +99,33 @@ def test_the_findings_of_all_units_are_collected_in_order() -> None:
         pytest.param({"warn": ["careful"]}, id="a warning is a text"),
         pytest.param({"warn": [{"msg": "careful"}]}, id="a warning without message"),
         pytest.param({"warn": [{"message": "x"}] * (MAX_FINDINGS + 1)}, id="too many warnings"),
+        pytest.param({"cap": True}, id="cap is true"),
+        pytest.param({"cap": ["5 usd"]}, id="a cap is a text"),
+        pytest.param({"cap": [a_found_cap()] * (MAX_FINDINGS + 1)}, id="too many caps"),
+        pytest.param({"cap": [a_found_cap(window=60)]}, id="a cap with a misspelt key"),
+        pytest.param({"cap": [a_found_cap(without=("resource",))]}, id="a cap of nothing"),
+        pytest.param({"cap": [a_found_cap(resource="gpu")]}, id="a cap of an unknown resource"),
+        pytest.param({"cap": [a_found_cap(resource=["usd"])]}, id="a cap of a list"),
+        pytest.param({"cap": [a_found_cap(without=("limit",))]}, id="a cap without a limit"),
+        pytest.param({"cap": [a_found_cap(limit=None)]}, id="a cap of null"),
+        pytest.param({"cap": [a_found_cap(limit=True)]}, id="a cap of true"),
+        pytest.param({"cap": [a_found_cap(limit="much")]}, id="a cap that is no number"),
+        pytest.param({"cap": [a_found_cap(limit=-1)]}, id="a cap below nothing"),
+        pytest.param(
+            {"cap": [a_found_cap(resource="changes", limit="0.5")]}, id="a cap finer than counted"
+        ),
+        pytest.param({"cap": [a_found_cap(limit=["5"])]}, id="a cap of several numbers"),
+        pytest.param({"cap": [a_found_cap(without=("windowSeconds",))]}, id="usd without a window"),
+        pytest.param({"cap": [a_found_cap(windowSeconds=59)]}, id="a window below a minute"),
+        pytest.param({"cap": [a_found_cap(windowSeconds=31_536_001)]}, id="one above a year"),
+        pytest.param({"cap": [a_found_cap(windowSeconds=3600.5)]}, id="a window of a fraction"),
+        pytest.param({"cap": [a_found_cap(windowSeconds="3600")]}, id="a window as text"),
+        pytest.param({"cap": [a_found_cap(windowSeconds=True)]}, id="a window of true"),
+        pytest.param({"cap": [a_found_cap(resource="pods")]}, id="a window of what is held"),
+        pytest.param({"cap": [a_found_cap(code="Not Kebab")]}, id="a cap's code in words"),
+        pytest.param({"cap": [a_found_cap(code="quota-exceeded")]}, id="a cap with a taken code"),
+        pytest.param({"cap": [a_found_cap(message="")]}, id="a cap with an empty message"),
+        pytest.param({"cap": [a_found_cap(without=("rule",))]}, id="a cap without a rule"),
     ],
 )
 def test_an_answer_of_another_shape_is_a_fault(value: Json) -> None:
@@ -183,14 +211,76 @@ def test_the_engines_own_error_text_is_bounded() -> None:
 @given(json_values)
 def test_any_value_is_read_or_is_a_fault(value: Json) -> None:
     judgement = judged(value)
-    is_proper = isinstance(value, dict) and value.keys() <= {"deny", "warn"}
+    is_proper = isinstance(value, dict) and value.keys() <= {"deny", "warn", "cap"}
     assert is_proper or judgement.faults
     assert not (judgement.faults and judgement.denials)
 
 
 @pytest.mark.requirement("fail-closed.policy-answer")
-@given(st.fixed_dictionaries({}, optional={"deny": json_values, "warn": json_values}))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(ANSWERS, json_values)))
 def test_any_findings_are_read_or_are_a_fault(value: dict[str, Json]) -> None:
     judgement = judged(value)
     has_findings = any(found != [] for found in value.values())
-    assert bool(judgement.faults or judgement.denials or judgement.warnings) == has_findings
+    read = judgement.faults or judgement.denials or judgement.warnings or judgement.caps
+    assert bool(read) == has_findings
+
+
+@pytest.mark.parametrize(
+    ("resource", "limit", "amount"),
+    [
+        ("cpu", "1500m", 1500),
+        ("cpu", 1.5, 1500),
+        ("memory", "32Gi", 32 * 2**30),
+        ("pods", 5, 5),
+        ("pods", "0", 0),
+    ],
+)
+def test_a_cap_on_what_is_held_has_no_window(resource: str, limit: Json, amount: int) -> None:
+    found = a_found_cap(resource=resource, limit=limit, without=("windowSeconds",))
+    assert read_results(an_evaluation(a_capping_unit(found))).caps == (
+        a_cap(resource, amount, None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("resource", "limit", "seconds", "amount"),
+    [
+        ("usd", "5", 3600, 5_000_000_000),
+        ("usd", 0.25, 60, 250_000_000),
+        ("changes", "200", 31_536_000, 200),
+    ],
+)
+def test_a_cap_on_what_is_spent_has_a_window(
+    resource: str, limit: Json, seconds: int, amount: int
+) -> None:
+    found = a_found_cap(resource=resource, limit=limit, windowSeconds=seconds)
+    assert read_results(an_evaluation(a_capping_unit(found))).caps == (
+        a_cap(resource, amount, seconds),
+    )
+
+
+def test_a_window_of_null_is_none() -> None:
+    found = a_found_cap(resource="pods", limit=5, windowSeconds=None)
+    assert [cap.window_seconds for cap in judged({"cap": [found]}).caps] == [None]
+
+
+def test_the_caps_of_all_units_are_collected_in_order() -> None:
+    first, second = a_capping_unit(a_found_cap()), a_capping_unit(a_found_cap(limit=3))
+    caps = read_results(an_evaluation(first, a_unit(), second)).caps
+    assert [cap.amount for cap in caps] == [5_000_000_000, 3_000_000_000]
+
+
+@pytest.mark.requirement("fail-closed.policy-answer")
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (a_found_cap(resource="gpu"), "a cap's resource is none of cpu, memory, pods, usd"),
+        (a_found_cap(limit="much"), "the limit of the cap of usd is none: 'much' is no quantity"),
+        (a_found_cap(windowSeconds=1), "the windowSeconds of the cap of usd is no integer from 60"),
+        (a_found_cap(resource="cpu"), "a cap of cpu has no windowSeconds"),
+    ],
+    ids=["its resource", "its limit", "its window", "a window too many"],
+)
+def test_a_cap_that_cannot_be_held_says_what_is_wrong(found: Json, said: str) -> None:
+    (fault,) = judged({"cap": [found]}).faults
+    assert said in fault.message
