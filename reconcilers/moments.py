@@ -9,14 +9,21 @@ what is counted.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from controller.accounts.account import COUNTED
 from controller.accounts.entries import WatchedKind
-from reconcilers.histories import Histories
 
 _AGAIN_SECONDS = 1.0
 """How often each kind is asked for while somebody waits for it."""
+
+
+class Seen(Protocol):
+    """The part of `Histories` that is used."""
+
+    def seen_to(self, kind: WatchedKind) -> int:
+        """Up to which resource version a kind is known; 0: not at all."""
+        ...
 
 
 class Moments:
@@ -24,7 +31,7 @@ class Moments:
 
     def __init__(
         self,
-        histories: Histories,
+        histories: Seen,
         ask: Callable[[WatchedKind], Awaitable[object]],
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

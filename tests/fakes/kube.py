@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import orjson
 
+from controller.apis.json import Json
 from controller.clients.kube.client import Object, Page
 from controller.clients.kube.errors import ExpiredError, KubeError, NotFoundError
 from controller.clients.kube.resources import Resource
@@ -39,6 +40,14 @@ class FakeCollection:
         """One more version of an object; gives its resource version."""
         self.at += 1
         self._note("MODIFIED", self._body(uid, spec))
+        return self.at
+
+    def put(self, uid: str, *, labels: dict[str, Json], spec: Object) -> int:
+        """One more version of an object with labels; gives its resource version."""
+        self.at += 1
+        body = self._body(uid, {})
+        metadata: Object = {**_metadata(body), "labels": labels}
+        self._note("MODIFIED", {**body, "metadata": metadata, "spec": spec})
         return self.at
 
     def delete(self, uid: str) -> int:
@@ -143,12 +152,14 @@ class FakeCollection:
 
 
 def _version(body: Object) -> int:
-    metadata = body["metadata"]
-    assert isinstance(metadata, dict)
-    return int(str(metadata["resourceVersion"]))
+    return int(str(_metadata(body)["resourceVersion"]))
 
 
 def _uid(body: Object) -> str:
+    return str(_metadata(body)["uid"])
+
+
+def _metadata(body: Object) -> Object:
     metadata = body["metadata"]
     assert isinstance(metadata, dict)
-    return str(metadata["uid"])
+    return metadata
