@@ -259,8 +259,7 @@ def an_account_with(
 
 
 def tried(account: Account, asked: Asked, limits: Limits) -> object:
-    entry = an_entry(before=0, after=0)
-    entry = replace(entry, before=asked.before, after=asked.after)
+    entry = an_entry(before=asked.before, after=asked.after)
     fence = account.fence
     proposal = Proposal(entry, fence.mandate_uid, fence.generation, limits, owner=asked.owner)
     return reserve(account, proposal)

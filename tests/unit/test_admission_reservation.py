@@ -12,19 +12,27 @@ from controller.accounts.reserve import (
     Reserved,
     StaleMandate,
     Suspended,
+    Uncounted,
+    Unopened,
 )
+from controller.accounts.windows import WindowKey
 from controller.admission.judge import Denied, Granted, Postponed
 from controller.admission.reservation import (
     Tried,
     conclude_reservation,
+    owner_is_missing,
     record_failed,
     refuse,
+    scale_is_not_owned,
     stamp_is_missing,
 )
+from controller.apis.mandates import Enforcement
 from controller.policy.denials import Code, Denial
+from controller.prices.rates import Unpriced
 from tests.accounts import an_account, an_entry
 from tests.admissions import a_fence
-from tests.builders import CHANGE, DIGEST
+from tests.builders import CHANGE, DIGEST, a_denial
+from tests.limiting import asking
 from tests.recorded import OTHER_CHANGE
 
 GRANTED = Granted(CHANGE, "migrator", warnings=("mind the gap",), digest=DIGEST)
@@ -65,6 +73,12 @@ def test_a_dry_run_is_granted_with_the_version_of_the_account_that_was_asked() -
     [
         pytest.param(Backlog(200), "LedgerBacklog: 200 writes", id="too much is pending"),
         pytest.param(StaleMandate(a_fence(generation=2)), "the mandate changed", id="stale"),
+        pytest.param(Uncounted("it is being counted"), "it is being counted", id="not counted"),
+        pytest.param(
+            Unopened(an_account(), (WindowKey("usd", 86_400), WindowKey("usd", 3600))),
+            "being opened: usd/86400, usd/3600",
+            id="windows are to be opened",
+        ),
     ],
 )
 def test_what_will_pass_is_postponed(tried: Tried, words: str) -> None:
@@ -87,21 +101,48 @@ def test_an_attempt_that_is_settled_is_to_be_sent_again() -> None:
     assert "lost" in denial.message
 
 
-@pytest.mark.parametrize(
-    ("held", "remaining"),
-    [(8, 2), (10, 0), (12, 0)],
-    ids=["some is left", "nothing is left", "more is held than the limit, which was lowered"],
-)
-def test_a_raise_beyond_the_limit_is_told_what_is_left(held: int, remaining: int) -> None:
-    denial = denial_of(Exhausted("pods", asked=3, limit=10, held=held))
-    assert denial.code == Code.QUOTA_EXCEEDED
-    assert (denial.asked, denial.limit, denial.remaining) == (3, 10, remaining)
+@pytest.mark.requirement("explains-itself.remaining")
+def test_a_raise_beyond_a_limit_is_refused_with_what_is_left_of_it() -> None:
+    outcome = conclude_reservation(GRANTED, Exhausted("pods", 10, 5, 3), asked=asking(10))
+    assert isinstance(outcome, Denied)
+    (denial,) = outcome.denials
+    assert (denial.code, denial.field) == (Code.QUOTA_EXCEEDED, "spec.replicas")
+    assert (denial.asked, denial.limit, denial.remaining, denial.passes) == ("10", "5", "2", "2")
+
+
+@pytest.mark.requirement("explains-itself.relaxed")
+@pytest.mark.parametrize("account", ["", "4711"], ids=["a write", "a dry run"])
+def test_what_a_relaxed_mandate_lets_exceed_is_told_with_what_else_was_relaxed(
+    account: str,
+) -> None:
+    relaxed = replace(GRANTED, enforcement=Enforcement.WARN, relaxed=(a_denial(),))
+    reserved = Reserved(an_account(), an_entry(change=CHANGE), Exhausted("pods", 10, 5, 3))
+    outcome = conclude_reservation(relaxed, reserved, asked=asking(10), account=account)
+    assert isinstance(outcome, Granted)
+    assert outcome.relaxed[0] == a_denial()
+    assert [denial.code for denial in outcome.relaxed[1:]] == [Code.QUOTA_EXCEEDED]
+    assert (outcome.change, outcome.account) == (CHANGE, account)
+
+
+def test_what_has_no_price_is_refused_until_somebody_gives_it_one() -> None:
+    denial = denial_of(Unpriced("cpu"))
+    assert (denial.code, denial.retry) == (Code.PRICE_UNKNOWN, False)
+
+
+def test_a_scale_of_what_is_somebody_elses_is_final_and_says_what_to_do() -> None:
+    denial = scale_is_not_owned("migrator")
+    assert (denial.code, denial.retry) == (Code.SCALE_NOT_OWNED, False)
+    assert "update the object itself, which makes it migrator's" in denial.message
 
 
 @pytest.mark.parametrize(
     ("denial", "code"),
-    [(stamp_is_missing(), "stamp-missing"), (record_failed("no room"), "record-failed")],
-    ids=["without its stamp", "without a record"],
+    [
+        (stamp_is_missing(), "stamp-missing"),
+        (owner_is_missing("migrator"), "owner-missing"),
+        (record_failed("no room"), "record-failed"),
+    ],
+    ids=["without its stamp", "without its owner", "without a record"],
 )
 def test_what_cannot_be_recorded_first_is_refused_and_may_be_tried_again(
     denial: Denial, code: str

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -13,8 +14,9 @@ from controller.agents.identify import Agent
 from controller.apis.mandates import Enforcement, Mandate
 from controller.apis.requests import AdmissionRequest, Operation, Target, UserInfo
 from controller.changes.fields import Changes, changed_fields
-from controller.policy.document import build_document
+from controller.policy.document import NO_FACTS, Facts, build_document
 from tests.builders import AGENT, AGENT_UID, a_mandate, a_request, a_rule, a_user, an_object
+from tests.limiting import RATE, SPEND, asking
 
 NOW = datetime(2026, 11, 24, 9, 30, 15, 123456, tzinfo=UTC)
 SCALE = Target("apps", "v1", "Scale", "deployments", "scale")
@@ -31,11 +33,12 @@ def document_of(
     mandate: Mandate | None = None,
     user: UserInfo | None = None,
     now: datetime = NOW,
+    facts: Facts = NO_FACTS,
 ) -> dict[str, Any]:
     """Build the document as the judge does."""
     agent = Agent(mandate or a_mandate(), user or request.user)
     changes = changed_fields(request.old, request.obj)
-    built = build_document(request, agent=agent, changes=changes, now=now)
+    built = build_document(request, agent=agent, changes=changes, now=now, facts=facts)
     return cast("dict[str, Any]", built)
 
 
@@ -68,7 +71,12 @@ def test_every_document_has_the_published_shape(
 ) -> None:
     fields = ("spec.replicas", 'data["a.b"]', "spec.containers[*].image", "spec.args[0]")
     mandate = a_mandate(rules=(a_rule(), a_rule(verbs=("update",), fields=fields)))
+    limited = replace(mandate, quota=asking(3).after, budgets=(SPEND, RATE))
     jsonschema.validate(document_of(request_, mandate=mandate), published)
+    facts = Facts({}, asking(3).after, 12_345, usage=asking(1).after)
+    jsonschema.validate(document_of(request_, mandate=limited, facts=facts), published)
+    unpriced = replace(facts, usd_per_hour=None)
+    jsonschema.validate(document_of(request_, mandate=limited, facts=unpriced), published)
 
 
 def test_the_request_is_told_as_it_is() -> None:
@@ -140,7 +148,39 @@ def test_the_mandate_is_told_with_its_field_paths_parsed() -> None:
                 "fieldPaths": [["data", "a.b"], ["spec", "x", -1]],
             }
         ],
+        "quota": {},
+        "budgets": [],
     }
+
+
+def test_limits_are_told_as_numbers_that_policies_can_compare() -> None:
+    quota = {"pods": 20, "memory": 2**35, "cpu": 1500}
+    mandate = replace(a_mandate(), quota=quota, budgets=(replace(SPEND, limit=250_000_000), RATE))
+    told = document_of(a_request(), mandate=mandate)["mandate"]
+    assert told["quota"] == {"cpu": "1.5", "memory": "34359738368", "pods": "20"}
+    assert told["budgets"] == [
+        {"name": "spend", "resource": "usd", "limit": "0.25", "windowSeconds": 86_400},
+        {"name": "rate", "resource": "changes", "limit": "200", "windowSeconds": 3600},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "told"),
+    [(0, "0"), (1, "0.001"), (500, "0.5"), (1000, "1"), (10_000, "10"), (12_340, "12.34")],
+)
+def test_cpus_are_decimals(cpu: int, told: str) -> None:
+    facts = Facts(after={"cpu": cpu})
+    assert document_of(a_request(), facts=facts)["asks"]["after"] == {"cpu": told}
+
+
+def test_asks_cost_and_usage_are_told_with_what_is_not_known_as_null() -> None:
+    facts = Facts({"pods": 2}, {"pods": 5, "memory": 7}, 1_250_000_000, usage={"cpu": 2500})
+    document = document_of(a_request(), facts=facts)
+    assert document["asks"] == {"before": {"pods": "2"}, "after": {"memory": "7", "pods": "5"}}
+    assert document["cost"] == {"usdPerHour": "1.25"}
+    assert document["usage"] == {"cpu": "2.5"}
+    unpriced = document_of(a_request(), facts=replace(facts, usd_per_hour=None))
+    assert unpriced["cost"] == {"usdPerHour": None}
 
 
 def test_two_mandates_with_other_rules_are_not_mixed_up() -> None:

@@ -22,7 +22,9 @@ from controller.agents.registry import Registry
 from controller.apis.governance import Governance
 from controller.apis.json import Json
 from controller.apis.mandates import Enforcement, Mandate, Subject
+from controller.apis.pricebooks import PriceBook
 from controller.apis.requests import AdmissionRequest, Operation, Target, UserInfo
+from controller.asks.asked import Asked, AskProblem
 from controller.policy.denials import Denial
 from controller.policy.engine import (
     EngineError,
@@ -52,6 +54,7 @@ from tests.builders import (
     an_invalid_mandate,
     an_object,
 )
+from tests.limiting import PRICES, a_cap, a_capping_unit, a_found_cap, asking
 from tests.strategies import json_values
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -206,6 +209,71 @@ def test_no_mandate_and_no_mode_opens_what_a_guard_closes(
     outcome = prepared(request_, a_registry(relaxed))
     assert isinstance(outcome, Denied)
     assert (outcome.mandate, [d.code for d in outcome.denials]) == ("migrator", [code])
+
+
+@pytest.mark.requirement("never-oversold.asks")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+def test_what_cannot_be_counted_is_refused_in_every_mode_without_asking(
+    enforcement: Enforcement,
+) -> None:
+    asked = Asked(problem=AskProblem("spec.replicas", "must be an integer"))
+    registry = a_registry(a_mandate(enforcement=enforcement))
+    outcome = prepare(a_request(), registry=registry, change=CHANGE, now=NOW, asked=asked)
+    assert isinstance(outcome, Denied)
+    (denial,) = outcome.denials
+    assert (denial.code, denial.field, denial.retry) == ("ask-unreadable", "spec.replicas", False)
+    assert denial.message == "what this object asks for cannot be counted: must be an integer"
+
+
+def test_what_a_person_asks_for_is_not_counted() -> None:
+    asked = Asked(problem=AskProblem("spec.replicas", "must be an integer"))
+    request, registry = a_request(user=a_person()), a_registry(a_mandate())
+    outcome = prepare(request, registry=registry, change=CHANGE, now=NOW, asked=asked)
+    assert outcome == Granted(CHANGE, mandate=None)
+
+
+def test_a_guard_refuses_before_anything_is_counted() -> None:
+    asked = Asked(problem=AskProblem("spec.replicas", "must be an integer"))
+    registry = a_registry(a_mandate(suspended=True))
+    outcome = prepare(a_request(), registry=registry, change=CHANGE, now=NOW, asked=asked)
+    assert isinstance(outcome, Denied)
+    assert [denial.code for denial in outcome.denials] == ["suspended"]
+
+
+@pytest.mark.parametrize(
+    ("prices", "usd"),
+    [(PRICES, "0.12"), (PriceBook("book:1", {"cpu": 1}), None)],
+    ids=["by the prices of the moment", "something has no price"],
+)
+def test_policies_are_told_what_is_asked_what_it_costs_and_what_is_held(
+    prices: PriceBook, usd: str | None
+) -> None:
+    registry = replace(a_registry(a_mandate()), prices=prices)
+    asked, usage = asking(2, before=1), {"pods": 7}
+    step = prepare(a_request(), registry=registry, change=CHANGE, now=NOW, asked=asked, usage=usage)
+    assert isinstance(step, Question)
+    assert step.document["asks"] == {
+        "before": {"cpu": "0.5", "memory": "1073741824", "pods": "1"},
+        "after": {"cpu": "1", "memory": "2147483648", "pods": "2"},
+    }
+    assert step.document["cost"] == {"usdPerHour": usd}
+    assert step.document["usage"] == {"pods": "7"}
+
+
+@pytest.mark.requirement("never-oversold.caps")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+def test_a_granted_write_goes_with_its_caps_to_the_account(enforcement: Enforcement) -> None:
+    outcome = concluded(a_capping_unit(a_found_cap()), a_unit(), enforcement=enforcement)
+    assert isinstance(outcome, Granted)
+    assert outcome.caps == (a_cap(),)
+
+
+@pytest.mark.requirement("never-oversold.caps")
+@pytest.mark.parametrize("enforcement", list(Enforcement))
+def test_a_cap_that_cannot_be_held_refuses_in_every_mode(enforcement: Enforcement) -> None:
+    outcome = concluded(a_capping_unit(a_found_cap(limit="much")), enforcement=enforcement)
+    assert isinstance(outcome, Denied)
+    assert [denial.code for denial in outcome.denials] == ["policy-error"]
 
 
 def test_a_write_that_no_policy_refuses_is_granted() -> None:

@@ -1,6 +1,7 @@
 """The reviewer asks the engine once, of one instant, and only where it must."""
 
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.builders import (
     an_evaluation,
 )
 from tests.fakes.engine import Answer, ScriptedEngine
+from tests.limiting import asking
 
 NOW_NS = 1_795_512_615_123_456_789
 
@@ -53,6 +55,15 @@ async def test_the_document_and_the_policies_clock_show_the_same_instant() -> No
     micros = (told - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1_000_000
     assert round(micros) * 1000 == asked.now_ns
     assert 0 <= NOW_NS - asked.now_ns < 1000
+
+
+async def test_policies_are_asked_with_what_the_write_asks_and_what_is_held() -> None:
+    reviewer, engine = a_reviewer(an_evaluation())
+    registry = a_registry(a_mandate())
+    await reviewer.review(a_request(), registry, asked=asking(2), usage={"pods": 7})
+    (asked,) = engine.asked
+    assert asked.document["usage"] == {"pods": "7"}
+    assert cast("dict[str, dict[str, str]]", asked.document["asks"])["after"]["pods"] == "2"
 
 
 @pytest.mark.requirement("fail-closed.ungoverned-untouched")
