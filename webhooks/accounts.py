@@ -52,13 +52,14 @@ class News:
     """Wakes who waits for a change of an account."""
 
     def __init__(self, feed: KnownAccounts) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        # In the order in which they came: they are woken in it.
+        self._waiting: dict[str, dict[asyncio.Event, None]] = {}
         feed.subscribe(self._tell)
 
     async def wait(self, agent: str, comes: Callable[[], bool], until: float) -> bool:
         """Wait until `comes` holds after a change, or the loop's clock says `until`."""
         changed = asyncio.Event()
-        self._waiting.setdefault(agent, set()).add(changed)
+        self._waiting.setdefault(agent, {})[changed] = None
         try:
             async with asyncio.timeout_at(until):
                 while not comes():
@@ -67,7 +68,7 @@ class News:
         except TimeoutError:
             return False
         finally:
-            self._waiting[agent].discard(changed)
+            del self._waiting[agent][changed]
         return True
 
     def _tell(self, agent: str) -> None:
