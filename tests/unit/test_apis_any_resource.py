@@ -9,15 +9,21 @@ from hypothesis import strategies as st
 from controller.apis.fieldpaths import ANY_ITEM, format_field_path
 from controller.apis.invalid import InvalidResourceError
 from controller.apis.v1alpha1 import mandate as wire
-from controller.apis.v1alpha1.conversion import governance_from_object, mandate_from_object
+from controller.apis.v1alpha1.conversion import (
+    governance_from_object,
+    mandate_from_object,
+    pricebook_from_object,
+)
 from controller.apis.v1alpha1.governance import Governance as WireGovernance
-from tests.resources import Object, governance, mandate, rule
+from controller.apis.v1alpha1.pricebook import PriceBook as WirePriceBook
+from tests.resources import Object, governance, mandate, pricebook, rule
 
 # Any JSON, with the words of the schema mixed in, so that it goes deep.
 WORDS = st.sampled_from(
     [
         *("apiVersion", "kind", "metadata", "spec", "name", "subjects", "rules", "verbs", "fields"),
         *("governor.dev/v1alpha1", "Mandate", "Governance", "User", "ServiceAccount", "get", "*"),
+        *("quota", "budgets", "cpu", "limit", "usd", "8", "prices", "resource", "usdPerHour"),
     ]
 )
 ANY_JSON = st.recursive(
@@ -46,15 +52,23 @@ def refusal_or_none(
 
 @given(
     ANY_JSON
-    | st.builds(envelope, st.sampled_from(["Mandate", "Governance"]), ANY_JSON)
+    | st.builds(envelope, st.sampled_from(["Mandate", "Governance", "PriceBook"]), ANY_JSON)
     | st.builds(
         mandate,
         subjects=ANY_JSON,
         rules=st.lists(st.builds(rule, verbs=ANY_JSON, fields=ANY_JSON, namespaces=ANY_JSON)),
     )
+    | st.builds(
+        mandate,
+        quota=st.dictionaries(st.sampled_from(["cpu", "memory", "pods", "gpu"]), ANY_JSON),
+        budgets=st.lists(
+            st.fixed_dictionaries({"name": ANY_JSON, "resource": ANY_JSON, "limit": ANY_JSON})
+        ),
+    )
+    | st.builds(pricebook, cpu=ANY_JSON, memory=ANY_JSON)
 )
 def test_any_json_is_converted_or_refused_with_named_problems(resource: object) -> None:
-    for convert in (mandate_from_object, governance_from_object):
+    for convert in (mandate_from_object, governance_from_object, pricebook_from_object):
         refusal = refusal_or_none(convert, resource)
         assert refusal is None or all(problem.message for problem in refusal.problems)
         assert refusal is None or refusal.problems
@@ -111,6 +125,23 @@ def identity(subject: Object) -> tuple[str, ...]:
     return (subject["kind"], subject.get("namespace", ""), subject["name"])
 
 
+QUOTAS = maybe(
+    cpu=st.integers(0, 999) | st.sampled_from(["500m", "0.5", "8"]),
+    memory=st.integers(0, 999) | st.sampled_from(["32Gi", "1.5Gi", "4G"]),
+    pods=st.integers(0, 999) | st.sampled_from(["0", "20"]),
+)
+BUDGETS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "name": LABELS,
+            "resource": st.sampled_from(["usd", "changes"]),
+            "limit": st.integers(0, 999) | st.sampled_from(["0", "40"]),
+            "windowSeconds": st.integers(60, 31_536_000),
+        }
+    ),
+    max_size=4,
+    unique_by=(lambda budget: budget["name"], lambda budget: budget["windowSeconds"]),
+)
 VALID_MANDATES = joined(
     st.fixed_dictionaries(
         {"subjects": st.lists(SUBJECTS, min_size=1, max_size=4, unique_by=identity)}
@@ -118,6 +149,8 @@ VALID_MANDATES = joined(
     maybe(
         enforcement=st.sampled_from(["Enforce", "Warn", "Shadow"]),
         suspend=st.booleans(),
+        quota=QUOTAS,
+        budgets=BUDGETS,
         rules=st.lists(joined(TARGETS, SCOPES, WHOLE | PARTIAL), max_size=4),
     ),
 ).map(lambda spec: {**mandate(), "spec": spec, "status": None})
@@ -143,3 +176,17 @@ def test_every_valid_governance_comes_back_from_its_own_json(
 
     assert written == resource
     assert WireGovernance.model_validate(written) == model
+
+
+PRICES = st.integers(0, 999_999) | st.sampled_from(["0.0316", "0", "12.000000001"])
+
+
+@given(maybe(cpu=PRICES, memory=PRICES, pods=PRICES).filter(bool))
+def test_every_valid_price_book_comes_back_from_its_own_json(prices: Object) -> None:
+    resource = pricebook(**prices)
+    model = WirePriceBook.model_validate(resource)
+    written = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    assert written == resource
+    assert WirePriceBook.model_validate(written) == model
+    assert pricebook_from_object(written).rates.keys() == prices.keys()
