@@ -59,9 +59,13 @@ class Rollout:
                 sums[name] = sums.get(name, 0) + amount
         return sums
 
-    def ending(self) -> frozenset[int]:
-        """The Pods that are being deleted."""
-        return frozenset(pod.number for pod in self.pods if pod.is_ending)
+    def leaving(self) -> frozenset[int]:
+        """The Pods that are being deleted, or about to be: their successors need not wait."""
+        gone = [pod for pod in self.pods if pod.is_ending]
+        for template, count in self.sets.items():
+            active = [p for p in self.pods if p.template == template and not p.is_ending]
+            gone += active[: max(0, len(active) - count)]
+        return frozenset(pod.number for pod in gone)
 
     def views(self) -> Mapping[WatchedKind, KindView]:
         """What a settler sees of it."""

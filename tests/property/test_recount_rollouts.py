@@ -33,13 +33,13 @@ def covers(counted: Amounts, held: Amounts) -> bool:
 
 def carried_on(world: Rollout, choices: list[int], counted: Amounts) -> Rollout:
     """The world after so many steps of its controllers, each covered by the count before them."""
-    ending = world.ending()
+    left = world.leaving()
     for choice in choices:
         following = list(controllers(world))
         if not following:
             break
         world = following[choice % len(following)]
-        standing = world.held(but=world.ending() - ending)
+        standing = world.held(but=world.leaving() - left)
         assert covers(counted, standing), f"counted {dict(counted)}, stands {standing}: {world}"
         assert covers(recount(AGENT, world.views()).total, world.held())
     return world
@@ -59,7 +59,7 @@ def written(draw: st.DrawFn, world: Rollout) -> Rollout:
 
 
 @pytest.mark.requirement("never-oversold.trees")
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_what_is_counted_covers_all_that_its_controllers_do_until_the_next_write(
     data: st.DataObject,
