@@ -72,7 +72,7 @@ def account_to_object(account: Account, *, metadata: Mapping[str, Json]) -> dict
         }
     }
     if account.settled:
-        status["settled"] = {**account.settled}
+        status["settled"] = {name: _most(amount) for name, amount in account.settled.items()}
     if account.as_of:
         status["asOf"] = {str(kind): str(version) for kind, version in account.as_of.items()}
     if account.pending:
@@ -93,7 +93,7 @@ def _spending_to_object(account: Account) -> dict[str, Json]:
             str(key): {
                 "startedAt": window.started_at,
                 "accruedAt": window.accrued_at,
-                "spent": window.spent,
+                "spent": _most(window.spent),
             }
             for key, window in account.windows.items()
         }
@@ -104,6 +104,15 @@ def _spending_to_object(account: Account) -> dict[str, Json]:
     if account.asks_version:
         written["asksVersion"] = account.asks_version
     return written
+
+
+def _most(amount: int) -> int:
+    """As much of an amount as can be stored, which no limit exceeds.
+
+    Sums pass 64 bits where objects ask for nonsense, such as 8Ei each: were they not written,
+    one such agent would stop the settler for all.
+    """
+    return min(amount, _MAX_INTEGER)
 
 
 def account_from_object(obj: Mapping[str, Json]) -> Account:

@@ -134,6 +134,20 @@ def test_the_stored_form_is_this_one() -> None:
     assert (status["prices"], status["asksVersion"]) == ("uid:4", 1)
 
 
+@pytest.mark.parametrize("beyond", [LARGEST + 1, 2**64, 10**30])
+def test_more_than_can_be_stored_is_stored_as_the_most(beyond: int) -> None:
+    """Else two objects that ask for 8Ei each would keep the account from being written."""
+    account = replace(
+        an_account(settled={"memory": beyond, "pods": 2}), windows={HOURLY: Window(0, 0, beyond)}
+    )
+
+    wire = orjson.loads(orjson.dumps(account_to_object(account, metadata={})))
+
+    read = account_from_object(wire)
+    assert read.settled == {"memory": LARGEST, "pods": 2}
+    assert read.windows[HOURLY].spent == LARGEST
+
+
 def stored(*path: str, value: object) -> dict[str, Any]:
     """An account as stored, with one entry and one window, and one thing in it otherwise."""
     account = replace(

@@ -88,7 +88,8 @@ class AccountStatus(WireModel):
     while it is full, the agent's writes are refused. Each is one JSON array as a text, whose
     form is Governor's own."""
     windows: (
-        Annotated[dict[str, AccountWindow], Field(max_length=256, json_schema_extra=_ATOMIC)] | None
+        Annotated[dict[str, AccountWindow], Field(max_length=1024, json_schema_extra=_ATOMIC)]
+        | None
     ) = None
     """What is spent, by window: its resource and its seconds, as in `usd/86400`. Budgets of one
     resource and length share a window."""
