@@ -205,5 +205,8 @@ def start_governor(
 
 
 def _stop(processes: Sequence[GuardedProcess], *, grace_seconds: float) -> None:
+    if grace_seconds > 0:
+        for process in processes:  # so that they end side by side
+            process.send(signal.SIGTERM)
     for process in processes:
         process.stop(grace_seconds=grace_seconds)
