@@ -36,6 +36,7 @@ def labels_of(obj: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 def test_what_an_agent_creates_is_its_own_whatever_it_says(scene: Scene) -> None:
     name = scene.agent.name
     made = [
@@ -64,6 +65,7 @@ def test_what_a_controller_makes_of_it_and_what_people_make_has_no_label(scene: 
     assert labels_of(scene.theirs.get("ConfigMap", "persons")) == {}
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     "labels",
     [
@@ -87,6 +89,7 @@ def test_an_agent_cannot_disown_what_it_made(
     assert changed.keys() - {"metadata.labels.app"} <= {"data", "data.a"}
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 def test_to_change_the_label_alone_is_to_change_nothing(scene: Scene) -> None:
     made = ok(scene.ours.create(a_configmap("web", a="b")))
 
@@ -97,6 +100,7 @@ def test_to_change_the_label_alone_is_to_change_nothing(scene: Scene) -> None:
     assert (record["action"], record["outcome"]) == ("nothing", "no-op")
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 def test_what_an_agent_raises_becomes_its_own_and_that_is_no_change_of_a_field(
     cluster: Cluster, agent: TestAgent
 ) -> None:
@@ -117,6 +121,7 @@ def test_what_an_agent_raises_becomes_its_own_and_that_is_no_change_of_a_field(
     assert [changes_of(one) for one in records] == [{"spec.replicas": 3}]
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 def test_what_is_nobodys_is_not_claimed_by_a_label(scene: Scene) -> None:
     ok(scene.theirs.create(a_deployment("web", replicas=2)))
     patch = {"metadata": {"labels": {AGENT: scene.agent.name}}, "spec": {"replicas": 1}}

@@ -121,6 +121,7 @@ def labels_of(body: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     "labels",
     [
@@ -141,6 +142,7 @@ def test_a_repeated_apply_leaves_the_owner_and_writes_nothing(
     assert labels_of(answers[-1].json) == {**labels, AGENT: OWNER}
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     "labels",
     [

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,7 @@ def metadata_of(obj: dict[str, Json]) -> dict[str, Json]:
     return metadata
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @given(writes(), owners)
 def test_asked_again_it_puts_a_fresh_stamp_and_nothing_else(
     request: AdmissionRequest, owner: str
@@ -81,6 +83,7 @@ def test_nothing_is_touched_that_is_not_governors(request: AdmissionRequest, own
     assert without_own(metadata_of(found)) == without_own(metadata_of(dict(request.obj)))
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @given(writes(), owners)
 def test_exactly_the_stamped_writes_say_whose_the_object_is(
     request: AdmissionRequest, owner: str

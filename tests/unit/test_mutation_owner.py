@@ -54,6 +54,7 @@ def labels_of(obj: dict[str, Json]) -> dict[str, Json]:
     return labels if isinstance(labels, dict) else {}
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     ("labels", "kept"),
     [
@@ -76,6 +77,7 @@ def test_what_an_agent_creates_is_labelled_as_its_own(
     assert labels_of(found) == {AGENT: US, **kept}
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize("owner", [US, THEM], ids=["the agent's own", "another agent's"])
 @pytest.mark.parametrize(
     "sent",
@@ -97,6 +99,7 @@ def test_an_agent_can_neither_rename_the_owner_nor_take_it_off(
     assert labels_of(found) == {**labels_of(sent), AGENT: owner}
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     "stored",
     [
@@ -113,6 +116,7 @@ def test_an_agent_cannot_claim_what_is_nobodys(stored: dict[str, Json]) -> None:
     assert metadata_of(found).get("labels") == metadata_of(stored).get("labels")
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     "stored",
     [OBJECT, labelled(OBJECT, app="web"), owned(OBJECT, THEM)],
@@ -144,6 +148,7 @@ STORED = [
 ]
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.requirement("record-before-effect.stamped")
 @pytest.mark.parametrize("stored", STORED)
 @pytest.mark.parametrize(
@@ -180,6 +185,7 @@ def test_with_the_label_put_back_the_write_is_known_to_be_none() -> None:
     assert found.action == "nothing"
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     "request_",
     [

@@ -44,6 +44,7 @@ def test_the_label_after_a_write(stored: str | None, owner: str, expected: str |
     assert label_after(update(stored, stored), owner=owner) == expected
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     ("request_", "asked"),
     [
@@ -62,6 +63,7 @@ def test_kept(request_: AdmissionRequest, asked: Asked) -> None:
     assert owner_is_kept(request_, agent=US, asked=asked)
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     ("request_", "asked"),
     [

@@ -294,7 +294,8 @@ def test_the_stamp_is_never_marked() -> None:
 @pytest.mark.parametrize("key", sorted(key for keys in OWN.values() for key in keys))
 def test_no_secret_hides_under_a_name_of_governors(name: str, key: str) -> None:
     """Of all these only the annotation with the stamp is written by nobody else."""
-    obj = with_metadata(a_secret(data={"p": VALUE}), **{name: {key: VALUE}})
+    entries: dict[str, Json] = {name: {key: VALUE}}
+    obj = with_metadata(a_secret(data={"p": VALUE}), **entries)
 
     found = redacted(a_request(target=SECRETS, obj=obj))
 

@@ -31,6 +31,7 @@ async def mutated(desk: Desk, request: AdmissionRequest) -> dict[str, Json]:
     return apply_patch(request.obj, mutation.patch)
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 async def test_what_an_agent_creates_is_its_own(tmp_path: Path) -> None:
     desk = await a_desk(tmp_path)
     theirs = owned(an_object(), "another-agent")
@@ -39,6 +40,7 @@ async def test_what_an_agent_creates_is_its_own(tmp_path: Path) -> None:
     assert desk.surroundings.asked == []
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 @pytest.mark.parametrize(
     ("replicas", "owner"),
     [
@@ -55,6 +57,7 @@ async def test_what_the_agent_updates_is_its_own_if_it_asks_more(
     assert owner_of(await mutated(await a_desk(tmp_path), request)) == owner
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 async def test_whether_it_asks_more_depends_on_what_is_around_it(tmp_path: Path) -> None:
     """An autoscaler may have taken it further already than the agent does now."""
     desk = await a_desk(tmp_path)
@@ -64,6 +67,7 @@ async def test_whether_it_asks_more_depends_on_what_is_around_it(tmp_path: Path)
     assert [needs.autoscalers for needs in desk.surroundings.asked] == [True]
 
 
+@pytest.mark.requirement("identity-carried.owner-label")
 async def test_while_nobody_can_tell_whether_it_asks_more_the_write_is_to_come_again(
     tmp_path: Path,
 ) -> None:
