@@ -22,7 +22,7 @@ from tests.asking import (
 from tests.quotas import Cluster, is_settled, pod_spec, under_a_quota, workload
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.requirement("never-oversold.asks")]
 
 
 @pytest.fixture

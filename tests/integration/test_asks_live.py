@@ -37,7 +37,7 @@ from tests.asking import (
 from tests.quotas import Cluster, bare, is_settled, pod_spec, under_a_quota, workload
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.requirement("never-oversold.asks")]
 
 DEFAULT_MANIFESTS: Final = Path("../shared/corpora/manifests")
 NODES = 2

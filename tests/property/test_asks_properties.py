@@ -8,6 +8,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,8 @@ from tests.asking import (
 )
 from tests.builders import a_request
 from tests.strategies import json_objects, json_values
+
+pytestmark = pytest.mark.requirement("never-oversold.asks")
 
 TARGETS = (*SCALABLE, DAEMON_SETS, JOBS, CRON_JOBS, AUTOSCALERS, PODS)
 KEY = b"k" * 32

@@ -3,6 +3,7 @@
 import string
 from fractions import Fraction
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from controller.apis.quantities import (
 )
 from controller.apis.resources import CHANGES, CPU, MEMORY, PODS, USD
 from tests.strategies import json_values
+
+pytestmark = pytest.mark.requirement("never-oversold.asks")
 
 amounts = st.integers(0, MOST)
 resources = st.sampled_from([CPU, MEMORY, PODS, CHANGES, USD])

@@ -40,6 +40,8 @@ from tests.asking import (
 )
 from tests.builders import a_request
 
+pytestmark = pytest.mark.requirement("never-oversold.asks")
+
 ROLLED: Object = {"observedGeneration": 1, "replicas": 4, "updatedReplicas": 4}
 ROLLING: Object = {"observedGeneration": 1, "replicas": 5, "updatedReplicas": 1}
 SEEN: Object = {"observedGeneration": 1, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3}

@@ -30,6 +30,8 @@ from tests.asking import (
     with_metadata,
 )
 
+pytestmark = pytest.mark.requirement("never-oversold.asks")
+
 ALL = (
     DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, CRON_JOBS, JOBS, CONTROLLERS
 )  # fmt: skip

@@ -9,6 +9,8 @@ from controller.asks.values import Asked
 from tests.asking import DEPLOYMENTS, Object, a_workload, creating, scaling, units, updating
 from tests.builders import a_request
 
+pytestmark = pytest.mark.requirement("never-oversold.asks")
+
 RAISED = Asked(before=units(1), after=units(2))
 KEPT = Asked(before=units(2), after=units(2))
 LOWERED = Asked(before=units(2), after=units(1))

@@ -13,6 +13,8 @@ from controller.apis.json import Json
 from controller.asks.workloads import AskUnreadableError, ask_of, read_ask
 from tests.asking import GI, Object, a_container, a_pod, pod_spec
 
+pytestmark = pytest.mark.requirement("never-oversold.asks")
+
 
 def total(pod: Object) -> tuple[int, int]:
     """Milli-CPU and gibibytes."""

@@ -22,6 +22,8 @@ from tests.asking import (
     units,
 )
 
+pytestmark = pytest.mark.requirement("never-oversold.asks")
+
 COMPLETE: Object = {"conditions": [{"type": "Complete", "status": "True"}]}
 FAILED: Object = {"conditions": [{"type": "Failed", "status": "True"}]}
 RUNNING: Object = {"conditions": [{"type": "Failed", "status": "False"}, {"type": "Suspended"}]}

@@ -21,6 +21,8 @@ from controller.apis.quantities import (
     whole,
 )
 
+pytestmark = pytest.mark.requirement("never-oversold.asks")
+
 
 def read(value: Json) -> Fraction | None:
     """None: it is refused."""
