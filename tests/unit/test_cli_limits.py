@@ -24,7 +24,6 @@ from tests.asking import (
     a_workload,
     an_autoscaler,
     scaling,
-    with_metadata,
 )
 from tests.builders import CHANGE, a_review, a_review_request, a_unit, an_evaluation
 from tests.fakes.engine import ScriptedEngine
@@ -52,8 +51,12 @@ def a_mandate(**spec: Json) -> Object:
 
 
 def a_deployment(replicas: int = 10, *, cpu: Json = "500m", owner: str = "") -> Object:
-    """Pods of half a CPU."""
-    return a_workload(DEPLOYMENTS, a_container(cpu, None), replicas=replicas, owner=owner)
+    """Pods of half a CPU, as people write it: without a uid or a version."""
+    made = a_workload(DEPLOYMENTS, a_container(cpu, None), replicas=replicas, owner=owner)
+    metadata: Object = {"name": "web", "namespace": "team-data", "labels": {}}
+    if owner:
+        metadata["labels"] = {AGENT: owner}
+    return {**made, "metadata": metadata}
 
 
 async def checked(
@@ -231,7 +234,7 @@ async def test_what_is_not_known_here_is_said_and_not_held(
 
 
 async def test_what_lowers_is_never_refused_for_a_quota(tmp_path: Path) -> None:
-    stored = with_metadata(a_deployment(owner="migrator"), labels={AGENT: "migrator"})
+    stored = a_deployment(owner="migrator")
     judged = await checked(
         tmp_path,
         {**stored, "spec": {**cast("Object", stored["spec"]), "replicas": 0}},
