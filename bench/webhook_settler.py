@@ -24,8 +24,9 @@ import uvloop
 
 from bench.load_process import serve_lines
 from bench.webhook_reviews import AGENT
-from controller.accounts.account import MAX_PENDING, Account
+from controller.accounts.account import ASKS_VERSION, COUNTED, MAX_PENDING, Account
 from controller.accounts.entries import EntryKey, Outcome
+from controller.accounts.windows import Window, WindowKey
 from controller.clients.kube.accounts import AccountStore, Stored
 from controller.clients.kube.config import Kubeconfig, connect
 from controller.clients.kube.errors import ConflictError
@@ -67,15 +68,35 @@ class Done:
     """Swaps that lost to the webhook's."""
 
 
-def next_account(account: Account, committed: Collection[EntryKey]) -> Account:
-    """The Account with every open entry decided, and without those that are committed."""
+def next_account(account: Account, committed: Collection[EntryKey], *, now: int) -> Account:
+    """The Account with every open entry decided, and without those that are committed.
+
+    It counts as counted, with nothing held, and the windows that are waited for are open.
+
+    Args:
+        account: as it is.
+        committed: the entries that may leave it.
+        now: milliseconds since the epoch.
+    """
     is_crowded = len(account.pending) > CROWDED
     kept = tuple(
         entry.decided(Outcome.PERSISTED)
         for entry in account.pending
         if entry.is_open or not (is_crowded or entry.key in committed)
     )
-    return replace(account, pending=kept)
+    opened = {key: _window(key, now) for key in account.wanted if key not in account.windows}
+    return replace(
+        account,
+        as_of={**dict.fromkeys(COUNTED, 1), **account.as_of},
+        asks_version=ASKS_VERSION,
+        pending=kept,
+        wanted=(),
+        windows={**account.windows, **opened},
+    )
+
+
+def _window(key: WindowKey, now: int) -> Window:
+    return Window(started_at=now - now % (key.seconds * 1000), accrued_at=now, spent=0)
 
 
 class Settler:
@@ -114,7 +135,7 @@ class Settler:
         stored = self._known.get(AGENT) or await self._store.read(AGENT)
         self._done.looks += bool(stored.account.pending)
         self._done.pending += len(stored.account.pending)
-        while (account := next_account(stored.account, committed)) != stored.account:
+        while (account := next_account(stored.account, committed, now=_now_ms())) != stored.account:
             try:
                 stored = await self._store.swap(stored, account)
                 self._done.swaps += 1

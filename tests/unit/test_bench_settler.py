@@ -7,10 +7,12 @@ import pytest
 
 from bench.webhook_reviews import AGENT
 from bench.webhook_settler import CROWDED, Done, Settler, next_account
-from controller.accounts.account import Account, Fence
+from controller.accounts.account import ASKS_VERSION, COUNTED, Account, Fence, is_counted
 from controller.accounts.entries import Action, Attempt, Entry, Outcome, WatchedKind
+from controller.accounts.windows import Window, WindowKey
 from controller.clients.kube.accounts import Stored
 from controller.clients.kube.errors import ConflictError
+from tests.accounts import NOON
 
 PODS = WatchedKind("", "v1", "pods")
 _NUMBERS = count(1)
@@ -33,19 +35,34 @@ def an_entry(outcome: Outcome | None = None) -> Entry:
 
 
 def an_account(*pending: Entry) -> Account:
-    return Account("migrator", Fence("uid", 1, suspended=False), pending=pending)
+    return Account(
+        "migrator",
+        Fence("uid", 1, suspended=False),
+        as_of=dict.fromkeys(COUNTED, 1),
+        pending=pending,
+        asks_version=ASKS_VERSION,
+    )
+
+
+def test_what_was_not_counted_is_counted_and_what_is_waited_for_is_open() -> None:
+    key = WindowKey("changes", 3600)
+    waiting = Account("migrator", Fence("uid", 1, suspended=False), wanted=(key,))
+    settled = next_account(waiting, (), now=NOON)
+    assert is_counted(settled)
+    assert settled.wanted == ()
+    assert settled.windows == {key: Window(NOON - NOON % 3_600_000, NOON, 0)}
 
 
 def test_an_open_entry_is_found_persisted_and_stays() -> None:
     entry = an_entry()
-    settled = next_account(an_account(entry), {entry.key})
+    settled = next_account(an_account(entry), {entry.key}, now=NOON)
     assert settled == an_account(replace(entry, outcome=Outcome.PERSISTED))
 
 
 @pytest.mark.parametrize("is_committed", [True, False])
 def test_a_decided_entry_stays_until_it_is_committed(*, is_committed: bool) -> None:
     entry = an_entry(Outcome.PERSISTED)
-    settled = next_account(an_account(entry), {entry.key} if is_committed else set())
+    settled = next_account(an_account(entry), {entry.key} if is_committed else set(), now=NOON)
     assert settled.pending == (() if is_committed else (entry,))
 
 
@@ -60,12 +77,12 @@ def test_a_list_that_is_more_than_half_full_lets_go_of_what_is_decided(
     entries: int, left: int
 ) -> None:
     decided = [an_entry(Outcome.PERSISTED) for _ in range(entries - 1)]
-    assert len(next_account(an_account(*decided, an_entry()), ()).pending) == left
+    assert len(next_account(an_account(*decided, an_entry()), (), now=NOON).pending) == left
 
 
 def test_nothing_to_do_is_no_other_account() -> None:
     account = an_account(an_entry(Outcome.PERSISTED))
-    assert next_account(account, ()) == account
+    assert next_account(account, (), now=NOON) == account
 
 
 class _OneAccount:
