@@ -173,6 +173,7 @@ def test_processes_are_restarted_in_turn_and_no_write_fails(
 
 
 @pytest.mark.requirement("never-oversold.protocol")
+@pytest.mark.requirement("never-oversold.forwarded")
 def test_when_the_preferred_writer_is_killed_writes_go_on_and_the_budget_holds(
     trio: Cluster, agent: TestAgent
 ) -> None:

@@ -142,6 +142,7 @@ class World:
 
 
 @pytest.mark.requirement("never-oversold.protocol")
+@pytest.mark.requirement("never-oversold.forwarded")
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_whatever_becomes_of_what_is_forwarded_nothing_is_oversold_or_entered_twice(

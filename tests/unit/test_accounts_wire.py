@@ -90,6 +90,7 @@ verdicts: st.SearchStrategy[Reservation] = st.one_of(
 )
 
 
+@pytest.mark.requirement("never-oversold.forwarded")
 @given(agent=texts, proposal=proposals)
 def test_a_proposal_is_read_as_it_was_written(agent: str, proposal: Proposal) -> None:
     assert decode_proposal(encode_proposal(agent, proposal)) == (agent, proposal)

@@ -179,6 +179,7 @@ async def test_the_preferred_writer_asks_nobody(world: World) -> None:
     assert writer.swaps.count == 1
 
 
+@pytest.mark.requirement("never-oversold.forwarded")
 async def test_what_was_forwarded_is_swapped_where_it_arrives(world: World) -> None:
     """Also where another process has become the preferred one meanwhile."""
     other = writer_beside(WRITER)
@@ -294,6 +295,7 @@ async def test_an_account_that_is_not_known_here_is_not_forwarded(world: World) 
 # --- an answer that is lost --------------------------------------------------------------------
 
 
+@pytest.mark.requirement("never-oversold.forwarded")
 async def test_an_entry_that_a_peer_made_and_did_not_tell_of_is_found_not_made_again(
     world: World,
 ) -> None:
@@ -312,6 +314,7 @@ async def test_an_entry_that_a_peer_made_and_did_not_tell_of_is_found_not_made_a
     assert (asker.swaps.count, writer.swaps.count) == (1, 1), "who is in doubt asks the store"
 
 
+@pytest.mark.requirement("never-oversold.forwarded")
 async def test_a_peer_that_comes_to_it_late_finds_the_entry_that_the_asker_made(
     world: World,
 ) -> None:
@@ -331,6 +334,7 @@ async def test_a_peer_that_comes_to_it_late_finds_the_entry_that_the_asker_made(
     assert charge(world.store.now(AGENT).account) == {"pods": 1}
 
 
+@pytest.mark.requirement("never-oversold.forwarded")
 @pytest.mark.parametrize(
     ("verdict", "answers"),
     [
@@ -361,6 +365,7 @@ async def test_a_refusal_after_a_peer_surely_did_nothing_is_one(world: World) ->
 # --- what a peer takes -------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("never-oversold.forwarded")
 async def test_a_proposal_that_lay_about_for_too_long_is_not_entered(world: World) -> None:
     writer = world.process(WRITER)
     answers = answer_peers(writer.reservations, clock_ms=lambda: NOON + MAX_AGE_MS + 1)

@@ -115,6 +115,7 @@ async def test_who_is_not_answered_in_time_is_told_and_the_others_are_answered(
     assert bytes(answer) == b"you said next"
 
 
+@pytest.mark.requirement("never-oversold.forwarded")
 @pytest.mark.parametrize(
     "stranger",
     [
