@@ -27,6 +27,9 @@ JOBS = Target("batch", "v1", "Job", "jobs")
 CRON_JOBS = Target("batch", "v1", "CronJob", "cronjobs")
 AUTOSCALERS = Target("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 
+ROLLED: Object = {"observedGeneration": 1, "replicas": 4, "updatedReplicas": 4}
+ROLLING: Object = {"observedGeneration": 1, "replicas": 5, "updatedReplicas": 1}
+
 SCALABLE = (DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, CONTROLLERS)
 
 
@@ -68,6 +71,27 @@ def a_workload(
         "spec": outer,
         **({} if status is None else {"status": status}),
     }
+
+
+def at_rest(
+    *containers: Object,
+    replicas: Json = 4,
+    target: Target = DEPLOYMENTS,
+    generation: int = 1,
+    owner: str = "",
+    status: Object | None = ROLLED,
+    spec: Object | None = None,
+) -> Object:
+    """Four Pods of which none is being replaced."""
+    return a_workload(
+        target,
+        *containers,
+        replicas=replicas,
+        generation=generation,
+        owner=owner,
+        status=status,
+        spec=spec,
+    )
 
 
 def an_autoscaler(

@@ -10,7 +10,6 @@ from controller.apis.resources import Amounts
 from controller.asks.asked import (
     NOTHING_ASKED,
     Asked,
-    AskProblem,
     Needs,
     ObjectReference,
     asked_by,
@@ -24,6 +23,8 @@ from tests.asking import (
     GI,
     JOBS,
     PODS,
+    ROLLED,
+    ROLLING,
     SCALABLE,
     STATEFUL_SETS,
     Object,
@@ -32,6 +33,7 @@ from tests.asking import (
     a_workload,
     an_autoscaler,
     around,
+    at_rest,
     creating,
     scaling,
     sides,
@@ -42,48 +44,24 @@ from tests.builders import a_request
 
 pytestmark = pytest.mark.requirement("never-oversold.asks")
 
-ROLLED: Object = {"observedGeneration": 1, "replicas": 4, "updatedReplicas": 4}
-ROLLING: Object = {"observedGeneration": 1, "replicas": 5, "updatedReplicas": 1}
 SEEN: Object = {"observedGeneration": 1, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3}
 BIG = a_container("200m", "1Gi")
 WIDE = a_container("50m", "2Gi")
-NONE: Amounts = {}
-
-
-def of(
-    *containers: Object,
-    replicas: Json = 4,
-    target: Target = DEPLOYMENTS,
-    generation: int = 1,
-    owner: str = "",
-    status: Object | None = ROLLED,
-    spec: Object | None = None,
-) -> Object:
-    """Four Pods of which none is being replaced."""
-    return a_workload(
-        target,
-        *containers,
-        replicas=replicas,
-        generation=generation,
-        owner=owner,
-        status=status,
-        spec=spec,
-    )
 
 
 def test_a_create_asks_for_all_of_it_and_without_a_surge() -> None:
     asked = asked_by(creating(a_workload(replicas=4)), around())
-    assert asked == Asked(NONE, units(4), unit=units(1), field="spec.replicas")
+    assert asked == Asked({}, units(4), unit=units(1), field="spec.replicas")
 
 
 def test_a_delete_asks_for_nothing_and_tells_whose_it_was() -> None:
-    request = a_request(Operation.DELETE, target=DEPLOYMENTS, old=of(owner="migrator"))
+    request = a_request(Operation.DELETE, target=DEPLOYMENTS, old=at_rest(owner="migrator"))
     assert asked_by(request, around()) == Asked(before=units(4), owner="migrator")
 
 
 @pytest.mark.parametrize("target", SCALABLE, ids=lambda target: target.resource)
 def test_an_update_of_the_replicas_asks_for_the_new_number(target: Target) -> None:
-    old, new = of(target=target), of(target=target, replicas=6, generation=2)
+    old, new = at_rest(target=target), at_rest(target=target, replicas=6, generation=2)
     asked = asked_by(updating(old, new, target), around())
     assert sides(asked) == (units(4), units(6))
     assert (asked.field, asked.unit) == ("spec.replicas", units(1))
@@ -92,53 +70,57 @@ def test_an_update_of_the_replicas_asks_for_the_new_number(target: Target) -> No
 @pytest.mark.parametrize(
     ("new", "after", "field"),
     [
-        pytest.param(of(), units(4), "spec.replicas", id="nothing"),
-        pytest.param(of(BIG), units(5, cpu=200), "spec.template.spec.containers", id="more CPU"),
+        pytest.param(at_rest(), units(4), "spec.replicas", id="nothing"),
         pytest.param(
-            of(WIDE),
+            at_rest(BIG), units(5, cpu=200), "spec.template.spec.containers", id="more CPU"
+        ),
+        pytest.param(
+            at_rest(WIDE),
             {"cpu": 500, "memory": 10 * GI, "pods": 5},
             "spec.template.spec.containers",
             id="of each resource the larger while both run",
         ),
         pytest.param(
-            of(a_container("1m", None)),
+            at_rest(a_container("1m", None)),
             units(5),
             "spec.strategy.rollingUpdate.maxSurge",
             id="less: the old ones run on meanwhile",
         ),
         pytest.param(
-            of(a_container(image="web:2")),
+            at_rest(a_container(image="web:2")),
             units(5),
             "spec.strategy.rollingUpdate.maxSurge",
             id="another image: only the surge",
         ),
         pytest.param(
-            of(a_container(image="web:2"), spec={"strategy": {"type": "Recreate"}}),
+            at_rest(a_container(image="web:2"), spec={"strategy": {"type": "Recreate"}}),
             units(4),
             "spec.replicas",
             id="no surge where Pods are deleted first",
         ),
         pytest.param(
-            of(BIG, replicas=8),
+            at_rest(BIG, replicas=8),
             units(10, cpu=200),
             "spec.template.spec.containers",
             id="more Pods and larger ones",
         ),
-        pytest.param(of(BIG, replicas=0), {}, "spec.template.spec.containers", id="none of them"),
+        pytest.param(
+            at_rest(BIG, replicas=0), {}, "spec.template.spec.containers", id="none of them"
+        ),
     ],
 )
 def test_a_changed_template_asks_for_the_most_while_pods_are_replaced(
     new: Object, after: Amounts, field: str
 ) -> None:
-    asked = asked_by(updating(of(), new), around())
+    asked = asked_by(updating(at_rest(), new), around())
     assert sides(asked) == (units(4), after)
     assert asked.field == field
 
 
 def test_an_update_during_a_rollout_asks_for_the_surge_before_and_after() -> None:
     unseen: Object = {"observedGeneration": 1, "replicas": 4, "updatedReplicas": 4}
-    old = of(status=unseen, generation=2)
-    asked = asked_by(updating(old, of(status=unseen, replicas=8, generation=3)), around())
+    old = at_rest(status=unseen, generation=2)
+    asked = asked_by(updating(old, at_rest(status=unseen, replicas=8, generation=3)), around())
     assert sides(asked) == (units(5), units(10))
 
 
@@ -149,10 +131,12 @@ OF_ONE: Object = {"replicas": 4, "currentRevision": "web-2", "updateRevision": "
 @pytest.mark.parametrize(
     ("old", "target"),
     [
-        pytest.param(of(status=ROLLING), DEPLOYMENTS, id="a rollout is under way"),
-        pytest.param(of(spec={"paused": True}), DEPLOYMENTS, id="it is paused"),
+        pytest.param(at_rest(status=ROLLING), DEPLOYMENTS, id="a rollout is under way"),
+        pytest.param(at_rest(spec={"paused": True}), DEPLOYMENTS, id="it is paused"),
         pytest.param(
-            of(target=STATEFUL_SETS, status=MIXED), STATEFUL_SETS, id="of two revisions one is old"
+            at_rest(target=STATEFUL_SETS, status=MIXED),
+            STATEFUL_SETS,
+            id="of two revisions one is old",
         ),
     ],
 )
@@ -180,25 +164,25 @@ def test_what_may_scale_pods_of_an_older_template_is_not_raised_meanwhile(
 
 @pytest.mark.parametrize("status", [OF_ONE, {}, {"updateRevision": "web-1"}], ids=str)
 def test_a_stateful_set_of_one_revision_is_raised_as_ever(status: Object) -> None:
-    old = of(target=STATEFUL_SETS, status=status)
-    new = of(target=STATEFUL_SETS, status=status, replicas=8)
+    old = at_rest(target=STATEFUL_SETS, status=status)
+    new = at_rest(target=STATEFUL_SETS, status=status, replicas=8)
     assert sides(asked_by(updating(old, new, STATEFUL_SETS), around())) == (units(4), units(8))
 
 
 def test_a_new_generation_alone_is_no_rollout() -> None:
-    asked = asked_by(updating(of(), of(generation=2, spec={"paused": True})), around())
+    asked = asked_by(updating(at_rest(), at_rest(generation=2, spec={"paused": True})), around())
     assert sides(asked) == (units(4), units(4))
 
 
 def test_stateful_sets_replace_one_by_one_and_never_surge() -> None:
-    old, new = of(target=STATEFUL_SETS), of(WIDE, target=STATEFUL_SETS)
+    old, new = at_rest(target=STATEFUL_SETS), at_rest(WIDE, target=STATEFUL_SETS)
     asked = asked_by(updating(old, new, STATEFUL_SETS), around())
     assert sides(asked) == (units(4), {"cpu": 400, "memory": 8 * GI, "pods": 4})
 
 
 def test_a_surge_that_cannot_be_read_is_a_problem_also_where_no_status_tells_of_a_rollout() -> None:
-    new = of(BIG, spec={"strategy": {"rollingUpdate": {"maxSurge": "many"}}})
-    asked = asked_by(updating(of(), new), around())
+    new = at_rest(BIG, spec={"strategy": {"rollingUpdate": {"maxSurge": "many"}}})
+    asked = asked_by(updating(at_rest(), new), around())
     assert asked.problem is not None
     assert asked.problem.field == "spec.strategy.rollingUpdate.maxSurge"
 
@@ -239,14 +223,14 @@ FORGED = [
     ),
     pytest.param(
         DEPLOYMENTS,
-        of(status=ROLLING),
+        at_rest(status=ROLLING),
         {**ROLLING, "updatedReplicas": 5},
         "status.updatedReplicas",
         id="a rollout that is over",
     ),
     pytest.param(
         STATEFUL_SETS,
-        of(target=STATEFUL_SETS),
+        at_rest(target=STATEFUL_SETS),
         {**ROLLED, "updateRevision": "web-1"},
         "status.updateRevision",
         id="a StatefulSet of one revision",
@@ -277,7 +261,7 @@ def test_nobody_asks_less_by_writing_a_status(
 )
 def test_a_status_that_comes_with_another_write_is_not_believed(status: Json) -> None:
     new: Object = {**a_pod(BIG), "status": status}
-    assert sides(asked_by(creating(new, PODS), around())) == (NONE, units(1, cpu=200))
+    assert sides(asked_by(creating(new, PODS), around())) == ({}, units(1, cpu=200))
     changed = asked_by(updating(a_pod(), new, PODS), around())
     assert sides(changed) == (units(1), units(1, cpu=200))
 
@@ -357,132 +341,7 @@ def test_resuming_a_job_asks_for_all_of_it() -> None:
         a_workload(JOBS, spec={"parallelism": 3, "suspend": True}),
         a_workload(JOBS, spec={"parallelism": 3}),
     )
-    assert sides(asked_by(updating(old, new, JOBS), around())) == (NONE, units(3))
-
-
-# Scales
-
-
-@pytest.mark.parametrize("target", SCALABLE, ids=lambda target: target.resource)
-def test_a_scale_asks_for_the_pods_of_what_it_scales(target: Target) -> None:
-    stored = of(BIG, target=target, owner="migrator")
-    asked = asked_by(scaling(4, 6, target), around(scaled=stored))
-    assert sides(asked) == (units(4, cpu=200), units(6, cpu=200))
-    assert (asked.unit, asked.field, asked.owner) == (
-        units(1, cpu=200),
-        "spec.replicas",
-        "migrator",
-    )
-
-
-def test_a_scale_without_replicas_asks_for_none() -> None:
-    assert sides(asked_by(scaling(4, None), around(scaled=of()))) == (units(4), {})
-    assert sides(asked_by(scaling(None, 4), around(scaled=of()))) == (NONE, units(4))
-
-
-def test_a_scale_during_a_rollout_asks_for_the_surge() -> None:
-    assert sides(asked_by(scaling(8, 4), around(scaled=of(status=ROLLING)))) == (
-        units(10),
-        units(5),
-    )
-
-
-def test_a_scale_of_what_is_gone_is_not_guessed() -> None:
-    problem = asked_by(scaling(4, 6), around()).problem
-    assert problem == AskProblem("", "the object to be scaled is not there any more")
-
-
-def test_a_scale_that_cannot_be_read_is_a_problem() -> None:
-    problem = asked_by(scaling(4, "6"), around(scaled=of())).problem
-    assert problem is not None
-    assert problem.field == "spec.replicas"
-
-
-def test_a_scale_of_a_kind_that_is_not_counted_asks_for_nothing() -> None:
-    custom = Target("example.com", "v1", "Model", "models")
-    assert asked_by(scaling(1, 9, custom), around()) == NOTHING_ASKED
-
-
-# Autoscalers
-
-
-def raising(most: Json, *, owner: str = "", before: Json = None) -> tuple[Object | None, Object]:
-    old = None if before is None else an_autoscaler(before, owner=owner)
-    return old, an_autoscaler(most, owner=owner)
-
-
-@pytest.mark.parametrize(
-    ("before", "most", "holder", "owner", "expected"),
-    [
-        pytest.param(None, 10, "migrator", "migrator", (NONE, units(6)), id="adds to one's own"),
-        pytest.param(
-            None, 3, "migrator", "migrator", (NONE, NONE), id="adds nothing to what is there"
-        ),
-        pytest.param(10, 12, "migrator", "migrator", (units(6), units(8)), id="may add more"),
-        pytest.param(12, 10, "migrator", "migrator", (units(8), units(6)), id="may add less"),
-        pytest.param(None, 10, "migrator", "other", (NONE, units(10)), id="all of another's"),
-        pytest.param(None, 10, "migrator", "", (NONE, units(10)), id="all of nobody's"),
-        pytest.param(
-            None, 3, "migrator", "", (NONE, units(4)), id="all there is, though most is less"
-        ),
-        pytest.param(10, 12, "", "", (units(10), units(12)), id="nobody's on nobody's"),
-    ],
-)
-def test_an_autoscaler_asks_for_what_it_may_add(
-    before: Json, most: Json, holder: str, owner: str, expected: tuple[Amounts, Amounts]
-) -> None:
-    old, new = raising(most, owner=holder, before=before)
-    request = creating(new, AUTOSCALERS) if old is None else updating(old, new, AUTOSCALERS)
-    asked = asked_by(request, around(scaled=of(owner=owner)))
-    assert sides(asked) == expected
-    assert (asked.field, asked.unit) == ("spec.maxReplicas", units(1))
-
-
-def test_an_autoscaler_that_turns_to_another_target_asks_for_all_of_that() -> None:
-    old = an_autoscaler(10, name="old", owner="migrator")
-    new = an_autoscaler(10, owner="migrator")
-    asked = asked_by(updating(old, new, AUTOSCALERS), around(scaled=of(owner="migrator")))
-    assert sides(asked) == (NONE, units(6))
-
-
-def test_an_update_of_an_autoscaler_is_judged_by_the_stored_label() -> None:
-    """So that `/mutate`, which writes the label, and `/validate` see the same raise."""
-    old, adopted = an_autoscaler(5), an_autoscaler(10, owner="migrator")
-    scaled = of(owner="migrator")
-    unlabelled = asked_by(updating(old, an_autoscaler(10), AUTOSCALERS), around(scaled=scaled))
-    labelled = asked_by(updating(old, adopted, AUTOSCALERS), around(scaled=scaled))
-    assert labelled == unlabelled
-
-
-def test_an_autoscaler_without_a_target_asks_for_nothing_yet() -> None:
-    asked = asked_by(creating(an_autoscaler(), AUTOSCALERS), around())
-    assert sides(asked) == (NONE, NONE)
-
-
-def test_what_an_autoscaler_may_raise_counts_as_raised() -> None:
-    known = around(autoscalers=(an_autoscaler(10), an_autoscaler(7)))
-    assert sides(asked_by(creating(of(status=None)), known)) == (NONE, units(10))
-    assert sides(asked_by(updating(of(), of(BIG)), known)) == (units(10), units(13, cpu=200))
-    assert sides(asked_by(updating(of(), of(replicas=12)), known)) == (units(10), units(12))
-    scaled = replace(known, scaled=of())
-    assert sides(asked_by(scaling(4, 12), scaled)) == (units(10), units(12))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        pytest.param(an_autoscaler(name="other"), id="another name"),
-        pytest.param(an_autoscaler(target=STATEFUL_SETS), id="another kind"),
-        pytest.param(
-            an_autoscaler(target=Target("example.com", "v1", "Deployment", "deployments")),
-            id="another group",
-        ),
-        pytest.param({"spec": 7}, id="one that cannot be read"),
-    ],
-)
-def test_autoscalers_of_others_do_not_count(other: Object) -> None:
-    asked = asked_by(creating(of(status=None)), around(autoscalers=(other,)))
-    assert sides(asked) == (NONE, units(4))
+    assert sides(asked_by(updating(old, new, JOBS), around())) == ({}, units(3))
 
 
 # Needs
@@ -520,19 +379,19 @@ def test_an_autoscaler_needs_its_target_by_name() -> None:
 
 
 def test_what_cannot_be_read_is_a_problem_and_no_ask() -> None:
-    asked = asked_by(updating(of(), of(a_container("much")), DEPLOYMENTS), around())
+    asked = asked_by(updating(at_rest(), at_rest(a_container("much")), DEPLOYMENTS), around())
     assert asked.problem is not None
     assert asked.problem.field == "spec.template.spec.containers[0].resources.requests.cpu"
-    assert (asked.before, asked.after) == (NONE, NONE)
+    assert (asked.before, asked.after) == ({}, {})
 
 
 def test_what_was_stored_unreadable_counts_as_what_can_be_read() -> None:
-    asked = asked_by(updating(of(a_container("much")), of()), around())
+    asked = asked_by(updating(at_rest(a_container("much")), at_rest()), around())
     assert sides(asked) == (units(4, cpu=0), units(5))
 
 
 def test_more_than_an_account_can_hold_is_a_problem() -> None:
-    huge = of(a_container("1", "8Pi"), replicas=2**31 - 1, status=None)
+    huge = at_rest(a_container("1", "8Pi"), replicas=2**31 - 1, status=None)
     problem = asked_by(creating(huge), around()).problem
     assert problem is not None
     assert "asks more memory than is counted" in problem.message
