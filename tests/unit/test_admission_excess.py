@@ -16,7 +16,7 @@ from controller.admission.explain import word_denial
 from controller.admission.judge import Denied, Granted
 from controller.apis.mandates import Budget
 from controller.apis.quantities import amount_of
-from controller.apis.resources import NANO_USD
+from controller.apis.resources import NANO_USD, NOTHING
 from controller.asks.asked import NOTHING_ASKED, Asked
 from controller.policy.denials import Code, Denial
 from tests.accounts import an_account, an_entry
@@ -291,7 +291,7 @@ def test_as_many_pods_as_are_said_to_pass_do_and_one_more_does_not(
     owner = "migrator" if is_own else ""
     asked = asking(before + more, before=before, cpu=cpu, memory=memory, owner=owner)
     limits = Limits(quota)
-    settled = asked.before if is_own else {}
+    settled = asked.before if is_own else NOTHING
     account = an_account_with(limits, settled=settled, spent=0, rest=HOUR_MS)
     verdict = tried(account, asked, limits)
     if not isinstance(verdict, Exhausted):
