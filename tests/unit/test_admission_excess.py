@@ -311,18 +311,18 @@ def test_as_many_pods_as_are_said_to_pass_do_and_one_more_does_not(
 @given(
     held=FEW,
     more=st.integers(1, 40),
-    cpu=SIZES,
-    limit=st.integers(1, 50 * NANO_USD),
-    spent=st.integers(0, 50 * NANO_USD),
+    cpu=st.integers(1, 1000),
+    limit=st.integers(20 * NANO_USD, 200 * NANO_USD),
+    left=st.integers(0, 20 * NANO_USD),  # so that most windows could pay, but this one cannot
     rest=st.integers(1, 24 * HOUR_MS),
 )
 def test_as_many_pods_as_a_budget_is_said_to_pay_it_pays(
-    *, held: int, more: int, cpu: int, limit: int, spent: int, rest: int
+    *, held: int, more: int, cpu: int, limit: int, left: int, rest: int
 ) -> None:
     limits = Limits(budgets=(replace(SPEND, limit=limit),), prices=PRICES)
     asked = asking(more, cpu=cpu)
     settled = {"cpu": held * 700, "memory": held * GI, "pods": held}
-    account = an_account_with(limits, settled=settled, spent=spent, rest=rest)
+    account = an_account_with(limits, settled=settled, spent=limit - left, rest=rest)
     verdict = tried(account, asked, limits)
     if not isinstance(verdict, Exhausted):
         return
