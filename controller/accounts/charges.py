@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from controller.accounts.account import Account
 from controller.accounts.entries import Action, Entry, Outcome, WatchedKind
+from controller.apis.quantities import MOST
 from controller.apis.resources import Amounts
 
 Group: TypeAlias = tuple[str, int] | tuple[WatchedKind, str, str]
@@ -66,8 +67,13 @@ def group_of(entry: Entry) -> Group:
 
 
 def total(parts: Iterable[Mapping[str, int]]) -> Amounts:
-    """The sum per resource, without zeros, so that equal sums are equal values."""
+    """The sum per resource, without zeros, so that equal sums are equal values.
+
+    At most what an account can hold: people may scale an agent's object as far as they like.
+    """
     sums: Counter[str] = Counter()
     for part in parts:
         sums.update(part)
-    return MappingProxyType({resource: amount for resource, amount in sums.items() if amount})
+    return MappingProxyType(
+        {resource: min(amount, MOST) for resource, amount in sums.items() if amount}
+    )

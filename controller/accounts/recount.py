@@ -230,11 +230,15 @@ def _own(node: _Node, demand: _Demand) -> Amounts:
 def _standing(child: _Node, maker: _Kind) -> int:
     """For how many Pods of a child its maker makes no others.
 
-    Whatever is ending does not count for most makers: its successors live beside it.
+    Whatever is ending does not count for most makers: its successors live beside it. Nor does
+    what an agent made itself, and hung into the tree: the maker may let go of it, and make
+    all of its own.
     """
     version = child.version
     is_replaced = version.is_ending and maker not in _PATIENT
-    return 0 if version.is_deleted or is_replaced else version.ask.get(PODS, 0)
+    is_hung_in = bool(version.owner)
+    stands = not (version.is_deleted or is_replaced or is_hung_in)
+    return version.ask.get(PODS, 0) if stands else 0
 
 
 def _largest_unit(node: _Node, own: Amounts) -> Amounts:

@@ -171,9 +171,10 @@ def _refuse_unreadable(problem: AskProblem) -> Denial:
     """In every mode: what is not counted would be held, and sold a second time."""
     return Denial(
         Code.ASK_UNREADABLE,
-        f"what this object asks for cannot be counted: {problem.message}",
+        f"what the write leaves the agent to hold cannot be counted: {problem.message}",
         rule="What cannot be counted is not granted",
         field=problem.field or None,
+        retry=problem.is_passing,
     )
 
 

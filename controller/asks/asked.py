@@ -13,6 +13,7 @@ from controller.apis.json import Json
 from controller.apis.requests import AdmissionRequest, Operation
 from controller.apis.resources import NOTHING
 from controller.asks.changes import asks_of_change
+from controller.asks.claims import claimed
 from controller.asks.letting_go import leaves_its_controller, left_behind
 from controller.asks.ownership import owner_of
 from controller.asks.scaling import asks_of_autoscaler, asks_of_scale, scaled_by, target_of
@@ -91,7 +92,7 @@ def _asked_by(request: AdmissionRequest, surroundings: Surroundings) -> Asked:
         return asks_of_scale(request, surroundings)
     if subresource not in _WHOLE:
         return NOTHING_ASKED
-    problem = _forged(request, kind) or left_behind(request, kind)
+    problem = _forged(request, kind) or left_behind(request, kind) or claimed(request, kind)
     if problem is not None:
         return Asked(owner=owner_of(request.old), problem=problem)
     obj = _as_stored(request) if request.operation in _LASTING else None

@@ -99,6 +99,15 @@ TREES = [
         id="a ReplicaSet that a deleted Deployment left behind may make Pods still",
     ),
     pytest.param(
+        seen(
+            deployments=[a_fleet()],
+            replicasets=[a_replicaset()],
+            pods=[*PODS[:2], a_pod("hung-in", owner=AGENT)],
+        ),
+        amounts(400, 4),
+        id="a Pod that the agent hung into the tree takes no other's place",
+    ),
+    pytest.param(
         seen(pods=[a_pod("p", by="somebody-unknown")]), amounts(0, 0), id="nobody's Pod is nobody's"
     ),
     pytest.param(

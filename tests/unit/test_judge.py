@@ -222,7 +222,9 @@ def test_what_cannot_be_counted_is_refused_in_every_mode_without_asking(
     assert isinstance(outcome, Denied)
     (denial,) = outcome.denials
     assert (denial.code, denial.field, denial.retry) == ("ask-unreadable", "spec.replicas", False)
-    assert denial.message == "what this object asks for cannot be counted: must be an integer"
+    assert denial.message == (
+        "what the write leaves the agent to hold cannot be counted: must be an integer"
+    )
 
 
 def test_what_a_person_asks_for_is_not_counted() -> None:
