@@ -48,6 +48,11 @@ log = structlog.get_logger("governor.reconcilers")
 _METHOD_NOT_ALLOWED = 405
 
 
+def _evenly(chance: Chance) -> Chance:
+    """Watches of one length: a longer one would tell later how far it is."""
+    return replace(chance, random=lambda: chance.random() / 3)
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How much is kept, and for how long; seconds."""
@@ -310,7 +315,7 @@ class Histories:
             start=start,
             retention=self._retention,
             pace=self._pace or (BRISK if kind in COUNTED else ATTENTIVE),
-            chance=self._chance,
+            chance=_evenly(self._chance) if kind in COUNTED else self._chance,
         )
         task = self._tasks.create_task(history.run(), name=f"history of {kind}")
         self._running[kind] = _Running(history, task, self._chance.clock())
