@@ -81,7 +81,7 @@ class Mutator:
             # A create is the agent's whatever it asks, and nothing else can be adopted.
             return owner_after(request, agent=agent, asked=NOTHING_ASKED)
         around = await self.surroundings.gather(needs_of(request), namespace=request.namespace)
-        return owner_after(request, agent=agent, asked=asked_by(request, around))
+        return owner_after(request, agent=agent, asked=asked_by(request, around, agent=agent))
 
     def _reason(
         self, request: AdmissionRequest, mutation: Mutation, governance: Governance

@@ -110,7 +110,8 @@ def open_case(
     identity = identify(request.user, registry)
     agent = identity if isinstance(identity, Agent) else None
     traced = _traced(request, key=keys.stamp)
-    asked, key = asked_by(request, surroundings), keys.content
+    name = agent.mandate.name if agent is not None else ""
+    asked, key = asked_by(request, surroundings, agent=name), keys.content
     return Case(
         redacted=redacted,
         agent=agent,

@@ -76,17 +76,18 @@ def needs_of(request: AdmissionRequest) -> Needs:
     return Needs(nodes=kind == PER_NODE, autoscalers=kind in SCALABLE)
 
 
-def asked_by(request: AdmissionRequest, surroundings: Surroundings) -> Asked:
+def asked_by(request: AdmissionRequest, surroundings: Surroundings, *, agent: str = "") -> Asked:
     """What a write asks for.
 
     Args:
         request: as it came; of a create or an update with the final object.
         surroundings: what `needs_of` says must be looked up.
+        agent: who sent it; empty: nobody who would be charged.
     """
-    return _bounded(_asked_by(request, surroundings))
+    return _bounded(_asked_by(request, surroundings, agent))
 
 
-def _asked_by(request: AdmissionRequest, surroundings: Surroundings) -> Asked:
+def _asked_by(request: AdmissionRequest, surroundings: Surroundings, agent: str) -> Asked:
     kind, subresource = _kind_of(request), request.target.subresource
     if subresource == "scale" and kind in SCALABLE:
         return asks_of_scale(request, surroundings)
@@ -97,7 +98,7 @@ def _asked_by(request: AdmissionRequest, surroundings: Surroundings) -> Asked:
         return Asked(owner=owner_of(request.old), problem=problem)
     obj = _as_stored(request) if request.operation in _LASTING else None
     if kind == AUTOSCALER:
-        return asks_of_autoscaler(request.old, obj, surroundings.scaled)
+        return asks_of_autoscaler(request.old, obj, surroundings.scaled, agent=agent)
     asked = asks_of_change(kind, request.old, obj, surroundings)
     # What its controller lets go of is replaced: it comes on top of what is held already.
     return replace(asked, before=NOTHING) if leaves_its_controller(request) else asked

@@ -75,6 +75,8 @@ def asks_of_autoscaler(
     old: Mapping[str, Json] | None,
     new: Mapping[str, Json] | None,
     scaled: Mapping[str, Json] | None,
+    *,
+    agent: str = "",
 ) -> Asked:
     """What an autoscaler asks for before and after a write.
 
@@ -82,6 +84,7 @@ def asks_of_autoscaler(
         old: as stored; None: it is created.
         new: as it is to be; None: it is deleted.
         scaled: its target as stored; None: there is none, or it is not counted.
+        agent: whose a new one becomes.
     """
     owner, scaling = owner_of(old), _scaling(new)
     if new is None or scaling is None:
@@ -92,8 +95,8 @@ def asks_of_autoscaler(
     fleet = _fleet(scaling, scaled)
     if fleet is None:
         return Asked(owner=owner, field="spec.maxReplicas")
-    # The label on the new object may be on its way: of an update the stored one tells.
-    holder = owner if old is not None else owner_of(new)
+    # Of a create in a dry run nothing says it yet: no label is set.
+    holder = owner if old is not None else (owner_of(new) or agent)
     is_own = bool(holder) and owner_of(scaled) == holder
     before = _scaling(old)
     is_same = before is not None and replace(before, most=scaling.most) == scaling

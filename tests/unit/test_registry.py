@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.agents.registry import Registry
+from controller.agents.registry import Claim, Registry
 from controller.apis.governance import Governance
 from controller.apis.mandates import Subject
 from tests.builders import AGENT, a_mandate, a_registry, an_invalid_mandate
@@ -16,9 +16,14 @@ def test_a_mandate_is_found_by_each_of_its_subjects() -> None:
     assert registry.claims == {AGENT: (mandate,), OTHER: (mandate,)}
 
 
+def by_name(claim: Claim) -> str:
+    return claim.name
+
+
 def test_a_username_in_two_mandates_keeps_both() -> None:
     first, second = a_mandate("first"), a_mandate("second")
-    assert set(a_registry(first, second).claims[AGENT]) == {first, second}
+    claims = a_registry(first, second).claims[AGENT]
+    assert sorted(claims, key=by_name) == [first, second]
 
 
 def test_a_username_listed_twice_in_one_mandate_is_one_claim() -> None:
@@ -33,7 +38,8 @@ def test_an_invalid_mandate_claims_the_subjects_that_could_be_read() -> None:
 
 def test_an_invalid_mandate_contests_a_valid_one() -> None:
     mandate, broken = a_mandate(), an_invalid_mandate()
-    assert set(a_registry(mandate, invalid=(broken,)).claims[AGENT]) == {mandate, broken}
+    claims = a_registry(mandate, invalid=(broken,)).claims[AGENT]
+    assert sorted(claims, key=by_name) == [broken, mandate]
 
 
 def test_without_a_governance_nothing_is_dedicated_or_protected() -> None:

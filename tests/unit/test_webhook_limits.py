@@ -35,6 +35,7 @@ from tests.recorded import OTHER_CHANGE, stamped
 NOON = 1767323045678 // 3_600_000 * 3_600_000
 HOURLY = WindowKey("changes", 3600)
 RATE = Budget("rate", "changes", 2, 3600)
+AUTOSCALERS = Target("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 SCALE = Target("apps", "v1", "Scale", "deployments", "scale")
 
 
@@ -82,6 +83,12 @@ def scaling(old: int, new: int) -> AdmissionRequest:
         return an_object(SCALE, spec={"replicas": replicas})
 
     return a_request(Operation.UPDATE, target=SCALE, name="web", old=scale(old), obj=scale(new))
+
+
+def autoscaling(most: int) -> AdmissionRequest:
+    reference: Json = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec: dict[str, Json] = {"maxReplicas": most, "scaleTargetRef": reference}
+    return a_create(owned(an_object(AUTOSCALERS, spec=spec)), target=AUTOSCALERS)
 
 
 def as_object(value: Json) -> dict[str, Json]:
@@ -227,3 +234,18 @@ def test_the_stamped_builders_label_their_objects() -> None:
         assert isinstance(metadata, dict)
         assert metadata.get("labels") == {AGENT: AGENT_NAME}
     assert stamped(an_object(), OTHER_CHANGE)
+
+
+@pytest.mark.requirement("dry-run-clean.true-verdict")
+@pytest.mark.parametrize("is_dry_run", [False, True], ids=["a write", "a dry run"])
+async def test_an_autoscaler_of_the_agents_own_object_asks_for_the_difference(
+    tmp_path: Path, *, is_dry_run: bool
+) -> None:
+    """A dry run carries no label yet; its agent is known all the same."""
+    account = a_counted_account({"pods": 2})
+    desk = await a_limited_desk(tmp_path, account=account, quota={"pods": 3})
+    desk.surroundings.answer = Surroundings(scaled=a_deployment(2))
+    outcome = await desk.admission.admit(
+        as_dry_run(autoscaling(3)) if is_dry_run else autoscaling(3)
+    )
+    assert isinstance(outcome, Granted)
