@@ -240,7 +240,8 @@ class Settlement:
         )
         if isinstance(settled, ViewTooOld):
             return Result(requeue_after=_LATE_SECONDS)
-        if not (is_behind(account, views) or self._is_due(account, settled, memory)):
+        catches_up = is_behind(account, views) and settled.as_of != account.as_of
+        if not (catches_up or self._is_due(account, settled, memory)):
             return Result(requeue_after=self._seconds_until_next(account, memory))
         swapped = await self._ports.store.swap(stored, settled)
         self._ports.accounts.adopt(swapped)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from controller.accounts.account import COUNTED
-from controller.accounts.entries import Outcome
+from controller.accounts.entries import Outcome, WatchedKind
 from controller.accounts.windows import WindowKey
 from controller.apis.pricebooks import PriceBook
 from controller.clients.kube.client import Object
@@ -110,6 +110,11 @@ async def test_news_of_nobodys_objects_wake_nobody() -> None:
 
 HOUR = WindowKey("changes", 3600)
 MONEY = WindowKey("usd", 3600)
+
+
+def listed_at(bench: Bench, kind: WatchedKind) -> int:
+    view = bench.histories.view(kind)
+    return 0 if view is None else view.listed_at
 
 
 def with_budgets(bench: Bench, *keys: WindowKey) -> None:
@@ -221,3 +226,23 @@ async def test_without_any_prices_nothing_is_settled_but_the_fence_is_copied() -
         bench.prices.bring(PriceBook())
         bench.look()
         await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+
+
+async def test_a_gap_in_a_counted_kind_is_no_swap_after_the_other_until_all_are_as_far() -> None:
+    bench = Bench()
+    await bench.hold(as_of=100)
+    with_budgets(bench, MONEY)
+    async with bench.running():
+        await until(lambda: is_ready(bench) and MONEY in bench.account.windows)
+        await bench.idle()
+        before = bench.store.swaps
+        bench.cluster.counted[DEPLOYMENTS].expire()
+        at = bench.cluster.counted[DEPLOYMENTS].bookmark(further=50)
+        await until(lambda: listed_at(bench, DEPLOYMENTS) == at)
+        for _ in range(20):
+            bench.now += 0.1
+            bench.look()
+            await bench.idle(50)
+        assert bench.store.swaps <= before + 1
+        bench.cluster.tell(*(COUNTED - {DEPLOYMENTS}), at=at)
+        await until(lambda: bench.account.as_of[DEPLOYMENTS] == at)
