@@ -104,8 +104,13 @@ def _stored(events: Sequence[Seen]) -> tuple[set[tuple[str, str]], set[str]]:
 
 
 def _scales(confirmed: Iterable[Audited], records: Iterable[Record]) -> int:
-    """Scales that the API server confirmed, beyond those that have a record that fits."""
-    asked = sum(1 for one in confirmed if one.subresource == "scale")
+    """Scales that the API server confirmed, beyond those that have a record that fits.
+
+    Those that ask a version for what it has are one: nothing tells one from the next, nothing
+    comes of any, and while the first is not decided they share its entry.
+    """
+    scales = (one for one in confirmed if one.subresource == "scale")
+    asked = len({(one.uid, one.version, one.replicas) for one in scales})
     told = sum(
         1
         for record in records

@@ -121,6 +121,10 @@ class Audited:
     change: str
     completed: str
     """RFC 3339."""
+    version: str = ""
+    """The resource version that was answered."""
+    replicas: int | None = None
+    """Of a scale, what was asked for."""
 
     @property
     def lacks_stamp(self) -> bool:
@@ -147,6 +151,8 @@ def audited_writes(log: Path, username: str) -> Iterator[Audited]:
                 metadata.get("uid") or details.get("uid") or "",
                 stamp_of(metadata),
                 event["stageTimestamp"],
+                metadata.get("resourceVersion", ""),
+                part_of(part_of(event, "requestObject"), "spec").get("replicas"),
             )
 
 

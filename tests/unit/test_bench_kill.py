@@ -226,6 +226,19 @@ def test_a_broken_promise_is_counted(
     assert getattr(verdict, what) == 1
 
 
+def test_every_scale_has_a_record_and_those_that_ask_for_what_there_is_share_one() -> None:
+    scale = Audited("update", "scale", "d", "", "2026-01-01T00:00:01Z", "7", 3)
+    told = {
+        **record("", "d"),
+        "action": "value",
+        "outcome": "matches",
+        "request": {"subresource": "scale"},
+    }
+    assert judge([], [scale, scale], [told]).unrecorded == 0
+    assert judge([], [scale, replace(scale, version="8")], [told]).unrecorded == 1
+    assert judge([], [scale], []).unrecorded == 1
+
+
 def test_pods_that_a_controller_made_come_and_go_without_a_record() -> None:
     events = [seen("made", 1), seen("made", 2, is_deleted=True)]
     assert judge(events, [], []).holds
