@@ -31,7 +31,8 @@ def claiming(obj: Object, *path: str, agent: str = "other") -> Object:
         inner = where.setdefault(key, {})
         assert isinstance(inner, dict)
         where = inner
-    where["metadata"] = {"labels": {AGENT: agent}}
+    labels: Object = {AGENT: agent}
+    where["metadata"] = {"labels": labels}
     return obj
 
 
