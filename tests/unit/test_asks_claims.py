@@ -31,8 +31,8 @@ def claiming(obj: Object, *path: str, agent: str = "other") -> Object:
         inner = where.setdefault(key, {})
         assert isinstance(inner, dict)
         where = inner
-    labels: Object = {AGENT: agent}
-    where["metadata"] = {"labels": labels}
+    metadata: Object = {"labels": {AGENT: agent}}
+    where["metadata"] = metadata
     return obj
 
 
