@@ -6,12 +6,13 @@ used up is told as, `controller.admission.excess`.
 """
 
 from dataclasses import replace
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from controller.accounts.reserve import (
     AlreadySettled,
     Backlog,
     Exhausted,
+    Reservation,
     Reserved,
     StaleMandate,
     Suspended,
@@ -27,23 +28,11 @@ from controller.policy.denials import Code, Denial
 from controller.policy.guards import refuse_suspended
 from controller.prices.rates import Unpriced
 
-Tried: TypeAlias = (
-    Reserved
-    | Exhausted
-    | Suspended
-    | StaleMandate
-    | AlreadySettled
-    | Backlog
-    | Uncounted
-    | Unopened
-    | Unpriced
-)
-
 _LABEL = f'metadata.labels["{AGENT}"]'
 
 
 def conclude_reservation(
-    granted: Granted, tried: Tried, *, asked: Asked = NOTHING_ASKED, account: str = ""
+    granted: Granted, tried: Reservation, *, asked: Asked = NOTHING_ASKED, account: str = ""
 ) -> Outcome:
     """The outcome of a write that the policies granted.
 

@@ -9,6 +9,7 @@ from controller.accounts.reserve import (
     AlreadySettled,
     Backlog,
     Exhausted,
+    Reservation,
     Reserved,
     StaleMandate,
     Suspended,
@@ -18,7 +19,6 @@ from controller.accounts.reserve import (
 from controller.accounts.windows import WindowKey
 from controller.admission.judge import Denied, Granted, Postponed
 from controller.admission.reservation import (
-    Tried,
     conclude_reservation,
     owner_is_missing,
     record_failed,
@@ -38,7 +38,7 @@ from tests.recorded import OTHER_CHANGE
 GRANTED = Granted(CHANGE, "migrator", warnings=("mind the gap",), digest=DIGEST)
 
 
-def denial_of(tried: Tried) -> Denial:
+def denial_of(tried: Reservation) -> Denial:
     outcome = conclude_reservation(GRANTED, tried)
     assert isinstance(outcome, Denied)
     assert (outcome.change, outcome.mandate, outcome.digest) == (CHANGE, "migrator", DIGEST)
@@ -81,7 +81,7 @@ def test_a_dry_run_is_granted_with_the_version_of_the_account_that_was_asked() -
         ),
     ],
 )
-def test_what_will_pass_is_postponed(tried: Tried, words: str) -> None:
+def test_what_will_pass_is_postponed(tried: Reservation, words: str) -> None:
     outcome = conclude_reservation(GRANTED, tried)
     assert isinstance(outcome, Postponed)
     assert outcome.change == CHANGE
