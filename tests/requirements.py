@@ -352,6 +352,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "granted before may still take effect.",
     ),
     Requirement(
+        "fail-closed.drained",
+        "A webhook that is stopped answers every request that reached it, and those of who queued "
+        "at its socket.",
+    ),
+    Requirement(
         "fail-closed.overload",
         "However many writes of one agent wait for its Account, a bounded number does, and each is "
         "answered.",

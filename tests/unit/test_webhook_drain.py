@@ -165,6 +165,7 @@ async def test_while_it_runs_connections_are_kept(trust: Trust) -> None:
     assert all("connection: keep-alive" in head for head in heads)
 
 
+@pytest.mark.requirement("fail-closed.drained")
 async def test_every_answer_while_it_drains_is_the_last_on_its_connection(trust: Trust) -> None:
     async with running(trust, is_open=False, linger_seconds=0.2) as webhook:
         early = await Connection.to(webhook.port, trust)
@@ -181,6 +182,7 @@ async def test_every_answer_while_it_drains_is_the_last_on_its_connection(trust:
         assert "connection: close" in head
 
 
+@pytest.mark.requirement("fail-closed.drained")
 async def test_who_is_connected_and_has_not_asked_yet_may_still_ask(trust: Trust) -> None:
     lingered = asyncio.Event()
 
@@ -203,6 +205,7 @@ async def test_who_never_asks_holds_nobody_up_for_long(trust: Trust) -> None:
         assert await idle.is_closed()
 
 
+@pytest.mark.requirement("fail-closed.drained")
 @pytest.mark.parametrize(
     "loop",
     [
@@ -239,6 +242,7 @@ def test_who_queued_when_the_socket_was_closed_is_let_in(
     assert all("200 OK" in head and "connection: close" in head for head in heads)
 
 
+@pytest.mark.requirement("fail-closed.drained")
 async def test_two_that_share_a_port_stop_one_after_the_other_and_no_request_is_lost(
     trust: Trust,
 ) -> None:
