@@ -74,7 +74,7 @@ class Forwards(Protocol):
 class Pace:
     """How long a peer is waited for, seconds; far below a review's deadline."""
 
-    answer: float = 0.8
+    answer: float = 1.5
     connect: float = 0.5
     rest: float = 1.0
     """For so long a peer that failed is not asked again."""
