@@ -55,7 +55,8 @@ def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
     fitting = _find_fitting(found, asked, agent=whose)
     if budget is None:
         code, rule = Code.QUOTA_EXCEEDED, "What an agent's objects hold stays within its quota"
-        message, is_final = f"asks {_amount(found)} for {whose}", True
+        more = " more" if asked.before and asked.owner == whose else ""
+        message, is_final = f"asks {_amount(found)}{more} for {whose}", True
     else:
         code, rule = Code.BUDGET_EXCEEDED, "What an agent spends stays within its budgets"
         is_final = not found.ends_at or found.asked > found.limit

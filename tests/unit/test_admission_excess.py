@@ -46,6 +46,14 @@ def test_a_quota_is_told_in_one_sentence_that_an_agent_can_act_on() -> None:
 
 
 @pytest.mark.requirement("explains-itself.remaining")
+def test_a_raise_of_what_is_the_agents_already_is_told_as_so_much_more() -> None:
+    raised = replace(asking(10), before={"pods": 3}, owner="migrator")
+    assert told(Exhausted("pods", 7, 5, 3), raised).message == "asks 7 pods more for migrator"
+    adopted = replace(raised, owner="")
+    assert told(Exhausted("pods", 10, 5, 3), adopted).message == "asks 10 pods for migrator"
+
+
+@pytest.mark.requirement("explains-itself.remaining")
 @pytest.mark.parametrize(
     ("found", "asked", "shown"),
     [
