@@ -66,7 +66,7 @@ class Patience:
     """How many callers may wait for one account."""
     tries: int = 3
     """How often one caller asks, where the settler is still to open windows or to count."""
-    settler_seconds: float = 2.0
+    settler_seconds: float = 3.0
     """For how long it waits for the settler, all in all."""
 
 

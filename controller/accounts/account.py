@@ -15,8 +15,10 @@ from controller.apis.resources import NOTHING, Amounts
 
 MAX_PENDING = 200
 """The API server's cost of a swap grows with the list; beyond it the agent is asked to wait."""
-MAX_WINDOWS = 16
-"""Of one account, those that policies ask for included."""
+MAX_WANTED = 16
+"""Windows that policies' caps wait for at once; the others wait for the next opening."""
+MAX_IDLE_WINDOWS = 48
+"""That no budget and no waiting cap asks for: until they end, or longer ones make room."""
 ASKS_VERSION = 1
 """Of the extraction in `controller.asks`: raised with every change of what objects ask for, so
 that nobody adds asks to sums that were counted otherwise."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from controller.accounts.account import MAX_WINDOWS
+from controller.accounts.account import MAX_IDLE_WINDOWS
 from controller.accounts.charges import cost
 from controller.accounts.windows import Window, WindowKey
 from controller.apis.resources import USD
@@ -29,14 +29,16 @@ def turn(
         windows: as they are.
         now: milliseconds since the epoch.
         needed: those of the mandate's budgets, which are opened and renewed.
-        wanted: those that policies' caps wait for; opened as far as there is room.
+        wanted: those that policies' caps wait for; opened, too.
         rate: what is held cost since the last accrual, nano-USD per hour; None: it is not
             known yet, and accrues later, for all of the time.
     """
     kept = {key: one for key, one in windows.items() if now < one.ends_at(key)}
-    keys = dict.fromkeys((*kept, *sorted(needed), *sorted(wanted)))
-    room = max(MAX_WINDOWS, len({*kept, *needed}))
-    turned = {key: kept.get(key) or _opened(key, now) for key in tuple(keys)[:room]}
+    asked_for = dict.fromkeys((*sorted(needed), *sorted(wanted)))
+    # Of dropped budgets, and of caps between two writes. Without a bound, edits would fill it.
+    idle = sorted(kept.keys() - asked_for.keys(), key=lambda key: (key.seconds, key))
+    keys = (*asked_for, *idle[:MAX_IDLE_WINDOWS])
+    turned = {key: kept.get(key) or _opened(key, now) for key in keys}
     if rate is None:
         return MappingProxyType(turned)
     return MappingProxyType({key: _accrued(key, turned[key], now, rate) for key in turned})

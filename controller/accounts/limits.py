@@ -25,7 +25,8 @@ class Limits:
     @property
     def hold_anything(self) -> bool:
         """Whether what live objects hold is limited, by amount or by what it costs."""
-        return bool(self.quota) or any(budget.resource == USD for budget in self.budgets)
+        costs = any(budget.resource == USD for budget in self.budgets)
+        return not self.are_relaxed and (bool(self.quota) or costs)
 
 
 UNLIMITED = Limits()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias
 
-from controller.accounts.account import MAX_PENDING, MAX_WINDOWS, Account, Fence, is_counted
+from controller.accounts.account import MAX_PENDING, MAX_WANTED, Account, Fence, is_counted
 from controller.accounts.charges import charge, cost, increase, is_spent, open_changes
 from controller.accounts.entries import Action, Entry, Outcome
 from controller.accounts.limits import UNLIMITED, Limits
@@ -46,8 +46,8 @@ class Reserved:
     entry: Entry
     """As it stands in the account. Of a write without a stamp it can be the entry of an
     earlier call, with another change id."""
-    excess: "Exhausted | None" = None
-    """What it exceeds, where the limits are relaxed."""
+    excess: "Exhausted | Unpriced | None" = None
+    """What it exceeds, or has no price, where the limits are relaxed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def reserve(account: Account, proposal: Proposal) -> Reservation:
         return unheld or Reserved(grown, entry)
     if isinstance(unheld, Unopened):  # so that the next write is told what it exceeds
         grown = replace(grown, wanted=unheld.account.wanted)
-    return Reserved(grown, entry, unheld if isinstance(unheld, Exhausted) else None)
+    return Reserved(grown, entry, unheld if isinstance(unheld, Exhausted | Unpriced) else None)
 
 
 def _find(account: Account, entry: Entry) -> Entry | None:
@@ -225,12 +225,16 @@ def _hold_limits(
     account: Account, grown: Account, entry: Entry, limits: Limits
 ) -> Exhausted | Uncounted | Unopened | Unpriced | None:
     raises = increase(entry.before, entry.after) if entry.is_open else NOTHING
-    return (
+    exceeded = (
         (_hold_quota(account, grown, raises, limits.quota) if raises else None)
         or _find_missing(account, entry, raises, limits)
         or _hold_changes(account, grown, limits)
         or (_hold_spending(account, grown, limits) if raises else None)
     )
+    if isinstance(exceeded, Exhausted) and 0 < exceeded.ends_at <= entry.made_at:
+        # It is charged for as long as it stands, but nobody is told to come when it has ended.
+        return Uncounted(f"the window of a budget of {exceeded.resource} has ended, and is renewed")
+    return exceeded
 
 
 def _hold_quota(
@@ -267,7 +271,7 @@ def _find_missing(
     }
     missing = tuple(sorted(needed - account.windows.keys()))
     if missing:
-        wanted = tuple(sorted({*account.wanted, *missing}))[:MAX_WINDOWS]
+        wanted = tuple(sorted({*account.wanted, *missing}))[:MAX_WANTED]
         return Unopened(replace(account, wanted=wanted), missing)
     if not any(key.resource == USD for key in needed):
         return None

@@ -19,7 +19,7 @@ from controller.accounts.reserve import (
     Uncounted,
     Unopened,
 )
-from controller.admission.excess import tell_excess, tell_unpriced
+from controller.admission.excess import tell_excess
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
 from controller.asks.asked import NOTHING_ASKED, Asked
 from controller.asks.ownership import AGENT
@@ -45,8 +45,11 @@ def conclude_reservation(
     match tried:
         case Reserved():
             return _reserved(granted, tried, asked=asked, account=account)
-        case Backlog() | StaleMandate() | Uncounted() | Unopened():
+        case Backlog() | StaleMandate():
             return Postponed(granted.change, _why_later(tried))
+        case Uncounted() | Unopened():
+            # The settler was waited for already: asked again, the API server would tell nobody why.
+            return refuse(granted, _not_counted_yet(tried))
         case Suspended() | Exhausted() | AlreadySettled() | Unpriced():
             return refuse(granted, _denial(granted, tried, asked))
         case _:
@@ -62,18 +65,28 @@ def _reserved(granted: Granted, reserved: Reserved, *, asked: Asked, account: st
     return replace(granted, change=change, relaxed=relaxed, account=account)
 
 
-def _why_later(tried: Backlog | StaleMandate | Uncounted | Unopened) -> str:
+def _why_later(tried: Backlog | StaleMandate) -> str:
     match tried:
         case Backlog(pending):
             return f"LedgerBacklog: {pending} writes of this agent wait to be settled"
         case StaleMandate():
             return "the mandate changed and is not here yet"
-        case Uncounted(reason):
-            return reason
-        case Unopened(missing=missing):
-            return f"windows of budgets are being opened: {', '.join(map(str, missing))}"
         case _:
             assert_never(tried)
+
+
+def _not_counted_yet(tried: Uncounted | Unopened) -> Denial:
+    """The refusal of a write whose limits cannot be held by what the account says so far."""
+    if isinstance(tried, Uncounted):
+        problem = tried.reason
+    else:
+        problem = f"windows of budgets are being opened: {', '.join(map(str, tried.missing))}"
+    return Denial(
+        Code.NOT_COUNTED_YET,
+        f"{problem}; `governor reconcile` does that, and is late",
+        rule="What is not counted is not held to a limit",
+        retry=True,
+    )
 
 
 def refuse(granted: Granted, denial: Denial) -> Denied:
@@ -154,9 +167,7 @@ def _denial(
                 rule="A settled attempt takes no effect",
                 retry=True,
             )
-        case Exhausted():
+        case Exhausted() | Unpriced():
             return tell_excess(granted, tried, asked)
-        case Unpriced(resource):
-            return tell_unpriced(granted, resource, asked)
         case _:
             assert_never(tried)

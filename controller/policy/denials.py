@@ -31,6 +31,7 @@ class Code(StrEnum):
     PRICE_UNKNOWN = "price-unknown"
     SCALE_NOT_OWNED = "scale-not-owned"
     OWNER_MISSING = "owner-missing"
+    NOT_COUNTED_YET = "not-counted-yet"
     STAMP_MISSING = "stamp-missing"
     ATTEMPT_OVER = "attempt-over"
     RECORD_FAILED = "record-failed"

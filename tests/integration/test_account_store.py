@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from controller.accounts.account import MAX_PENDING, MAX_WINDOWS, Account
+from controller.accounts.account import MAX_IDLE_WINDOWS, MAX_PENDING, MAX_WANTED, Account
 from controller.accounts.charges import charge
 from controller.accounts.encoding import MAX_ENTRY_LENGTH, account_to_object
 from controller.accounts.entries import Outcome
@@ -105,9 +105,9 @@ def a_full_account(agent: str) -> Account:
         windows={
             WindowKey(resource, seconds): Window(LARGEST, LARGEST, LARGEST)
             for resource in SPENT
-            for seconds in range(60, 60 + 4 * MAX_WINDOWS)
+            for seconds in range(60, 60 + MAX_IDLE_WINDOWS)
         },
-        wanted=tuple(WindowKey("changes", 31_536_000 - n) for n in range(MAX_WINDOWS)),
+        wanted=tuple(WindowKey("changes", 31_536_000 - n) for n in range(MAX_WANTED)),
         prices="0b6b3a52-0000-4000-8000-00000000b00c:9223372036854775807",
         asks_version=LARGEST,
     )

@@ -198,7 +198,12 @@ def test_an_update_is_undone(
     assert scene.content(path) == before
 
 
-PAUSED = Case("apps/v1", "deployments", {"spec": {**DEPLOYMENT.body["spec"], "paused": True}})
+SCALED = Case(
+    "apps/v1",
+    "replicasets",
+    {"spec": {"replicas": 2, "selector": SELECTOR, "template": TEMPLATE}},
+)
+"""Whose controller changes nothing but its status."""
 
 
 @pytest.mark.requirement("undo.inverse")
@@ -220,14 +225,14 @@ def test_an_update_of_what_somebody_else_made_is_undone_and_keeps_its_owner(
     scene: Scene, labels: dict[str, str], edit: Edit, owner: str
 ) -> None:
     made = {
-        "apiVersion": PAUSED.group_version,
-        "kind": "Deployment",
+        "apiVersion": SCALED.group_version,
+        "kind": "ReplicaSet",
         "metadata": {"name": "web", "labels": labels},
-        **PAUSED.body,
+        **SCALED.body,
     }
     create = ("create", "-n", scene.namespace, "-f", "-", "--as=alice", "--as-group=system:masters")
     scene.plane.kubectl(*create, stdin=json.dumps(made)).require_ok()
-    path = f"{PAUSED.path(scene.namespace)}/web"
+    path = f"{SCALED.path(scene.namespace)}/web"
     before = scene.content(path)
     changed = scene.call("PATCH", path, edit, content_type=MERGE).json
     assert (owner_of(changed), scene.content(path) != before) == (owner, True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.accounts.account import MAX_WINDOWS
+from controller.accounts.account import MAX_IDLE_WINDOWS, MAX_WANTED
 from controller.accounts.accrual import turn, without_passing_time
 from controller.accounts.charges import cost
 from controller.accounts.windows import Window, WindowKey
@@ -62,17 +62,20 @@ def test_a_window_that_nobody_needs_stays_to_its_end() -> None:
     assert turned(before, HOUR_MS, needed=()) == {}
 
 
-def test_windows_that_a_cap_waits_for_are_opened_as_far_as_there_is_room() -> None:
-    caps = tuple(WindowKey("changes", seconds) for seconds in range(60, 80))
-    after = turned({}, 0, wanted=caps)
-    assert len(after) == MAX_WINDOWS
-    assert {MONEY, RATE} < after.keys() < {MONEY, RATE, *caps}
+@pytest.mark.requirement("never-oversold.windows")
+def test_windows_that_caps_wait_for_are_opened_beside_those_of_the_mandate() -> None:
+    caps = tuple(WindowKey("changes", seconds) for seconds in range(60, 60 + MAX_WANTED))
+    assert turned({}, 0, wanted=caps).keys() == {MONEY, RATE, *caps}
 
 
-def test_no_spent_window_makes_room_for_another() -> None:
-    spent = {WindowKey("changes", 10**6 + n): Window(START, START, 1) for n in range(MAX_WINDOWS)}
-    after = turned(spent, 1, wanted=(WindowKey("changes", 60),))
-    assert after.keys() == {*spent, MONEY, RATE}, "those of the mandate are opened all the same"
+@pytest.mark.requirement("never-oversold.windows")
+def test_windows_that_nobody_asks_for_are_kept_until_the_longest_make_room() -> None:
+    """However often budgets are edited, an account can be stored."""
+    idle = {WindowKey("changes", 10**6 + n): Window(START, START, 1) for n in range(200)}
+    after = turned(idle, 1, wanted=(WindowKey("changes", 60),))
+    shortest = tuple(idle)[:MAX_IDLE_WINDOWS]
+    assert after.keys() == {*shortest, MONEY, RATE, WindowKey("changes", 60)}
+    assert {after[key].spent for key in shortest} == {1}
 
 
 def test_nothing_accrues_before_it_is_known_what_is_held_and_then_all_of_the_time() -> None:

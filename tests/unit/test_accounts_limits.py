@@ -116,6 +116,24 @@ def test_changes_that_are_spent_and_those_that_are_open_count() -> None:
     assert verdict == Exhausted("changes", 1, 2, 2, RATE, ends_at=HOUR_MS)
 
 
+@pytest.mark.requirement("explains-itself.final-or-retry")
+@pytest.mark.parametrize(("made_at", "has_ended"), [(HOUR_MS - 1, False), (HOUR_MS, True)])
+def test_a_window_that_has_ended_refuses_nobody_until_a_time_that_has_passed(
+    made_at: int, *, has_ended: bool
+) -> None:
+    """The settler is late: what it holds is held on, but the reason is another."""
+    entry = replace(a_create(9), made_at=made_at)
+    verdict = ask(spent(an_account(), changes=2), entry, RATE)
+    assert isinstance(verdict, Uncounted if has_ended else Exhausted)
+
+
+@pytest.mark.requirement("never-oversold.windows")
+def test_a_window_that_has_ended_is_charged_for_as_long_as_it_stands() -> None:
+    entry = replace(a_create(9), made_at=HOUR_MS)
+    verdict = ask(spent(an_account(), changes=1), entry, RATE)
+    assert isinstance(verdict, Reserved)
+
+
 @pytest.mark.requirement("never-oversold.windows")
 @pytest.mark.parametrize(
     ("first", "second"),

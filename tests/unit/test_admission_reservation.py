@@ -73,6 +73,19 @@ def test_a_dry_run_is_granted_with_the_version_of_the_account_that_was_asked() -
     [
         pytest.param(Backlog(200), "LedgerBacklog: 200 writes", id="too much is pending"),
         pytest.param(StaleMandate(a_fence(generation=2)), "the mandate changed", id="stale"),
+    ],
+)
+def test_what_will_pass_is_postponed(tried: Reservation, words: str) -> None:
+    outcome = conclude_reservation(GRANTED, tried)
+    assert isinstance(outcome, Postponed)
+    assert outcome.change == CHANGE
+    assert words in outcome.reason
+
+
+@pytest.mark.requirement("explains-itself.contract")
+@pytest.mark.parametrize(
+    ("tried", "words"),
+    [
         pytest.param(Uncounted("it is being counted"), "it is being counted", id="not counted"),
         pytest.param(
             Unopened(an_account(), (WindowKey("usd", 86_400), WindowKey("usd", 3600))),
@@ -81,11 +94,13 @@ def test_a_dry_run_is_granted_with_the_version_of_the_account_that_was_asked() -
         ),
     ],
 )
-def test_what_will_pass_is_postponed(tried: Reservation, words: str) -> None:
-    outcome = conclude_reservation(GRANTED, tried)
-    assert isinstance(outcome, Postponed)
-    assert outcome.change == CHANGE
-    assert words in outcome.reason
+def test_what_the_settler_does_not_bring_in_time_is_refused_and_may_be_tried_again(
+    tried: Reservation, words: str
+) -> None:
+    """The API server would ask again until its own deadline, and tell nobody why."""
+    denial = denial_of(tried)
+    assert (denial.code, denial.retry) == (Code.NOT_COUNTED_YET, True)
+    assert words in denial.message
 
 
 @pytest.mark.requirement("fail-closed.suspension")

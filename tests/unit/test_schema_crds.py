@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.accounts.account import MAX_PENDING, MAX_WINDOWS
+from controller.accounts.account import MAX_IDLE_WINDOWS, MAX_PENDING, MAX_WANTED
 from controller.accounts.encoding import MAX_ENTRY_LENGTH
 from controller.accounts.entries import Outcome
 from controller.accounts.windows import WindowKey
@@ -144,9 +144,9 @@ def test_the_schema_holds_what_the_account_may_hold() -> None:
 def test_the_schema_holds_every_window_that_an_account_may_have() -> None:
     nodes = dict(nodes_of(structural_schema(Account), ""))
 
-    assert nodes[".status.wanted"]["maxItems"] == MAX_WINDOWS
+    assert nodes[".status.wanted"]["maxItems"] == MAX_WANTED
     # Of budgets that a mandate no longer has, windows stay until they end.
-    assert nodes[".status.windows"]["maxProperties"] >= 8 * MAX_WINDOWS
+    assert nodes[".status.windows"]["maxProperties"] >= 2 * (MAX_IDLE_WINDOWS + 2 * MAX_WANTED)
 
 
 @pytest.mark.parametrize("resource", SPENT)

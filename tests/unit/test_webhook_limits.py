@@ -30,9 +30,9 @@ from tests.admissions import (
     owned,
 )
 from tests.builders import DEPLOYMENTS, a_mandate, a_registry, a_request, an_object
+from tests.outboxes import NOON
 from tests.recorded import OTHER_CHANGE, stamped
 
-NOON = 1767323045678 // 3_600_000 * 3_600_000
 HOURLY = WindowKey("changes", 3600)
 RATE = Budget("rate", "changes", 2, 3600)
 AUTOSCALERS = Target("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
@@ -143,10 +143,11 @@ async def test_a_refusal_by_the_account_leaves_one_record_and_no_attempt(tmp_pat
 
 
 @pytest.mark.requirement("record-before-effect.refused-once")
-async def test_a_write_that_waits_for_a_count_leaves_no_attempt(tmp_path: Path) -> None:
+@pytest.mark.requirement("never-oversold.limits")
+async def test_a_write_that_waits_for_a_count_in_vain_is_told_so(tmp_path: Path) -> None:
     desk = await a_limited_desk(tmp_path, account=Account(AGENT_NAME, a_fence()), quota={"pods": 3})
-    assert isinstance(await desk.admission.admit(creating(1)), Postponed)
-    assert kinds(desk) == []
+    assert codes(await desk.admission.admit(creating(1))) == ["not-counted-yet"]
+    assert (pending(desk), kinds(desk)) == ((), [RowKind.DENIAL])
 
 
 @pytest.mark.requirement("dry-run-clean.true-verdict")
