@@ -122,14 +122,14 @@ def test_a_window_that_has_ended_refuses_nobody_until_a_time_that_has_passed(
     made_at: int, *, has_ended: bool
 ) -> None:
     """The settler is late: what it holds is held on, but the reason is another."""
-    entry = replace(a_create(9), made_at=made_at)
+    entry = replace(a_create("9"), made_at=made_at)
     verdict = ask(spent(an_account(), changes=2), entry, RATE)
     assert isinstance(verdict, Uncounted if has_ended else Exhausted)
 
 
 @pytest.mark.requirement("never-oversold.windows")
 def test_a_window_that_has_ended_is_charged_for_as_long_as_it_stands() -> None:
-    entry = replace(a_create(9), made_at=HOUR_MS)
+    entry = replace(a_create("9"), made_at=HOUR_MS)
     verdict = ask(spent(an_account(), changes=1), entry, RATE)
     assert isinstance(verdict, Reserved)
 

@@ -207,6 +207,15 @@ async def test_a_scale_that_raises_a_persons_object_is_refused_under_a_quota(
     assert isinstance(await desk.admission.admit(scaling(2, 1)), Granted)
 
 
+@pytest.mark.parametrize("enforcement", [Enforcement.WARN, Enforcement.SHADOW])
+async def test_under_a_relaxed_mandate_anybodys_object_may_be_scaled(
+    tmp_path: Path, enforcement: Enforcement
+) -> None:
+    desk = await a_limited_desk(tmp_path, quota={"pods": 9}, enforcement=enforcement)
+    desk.surroundings.answer = Surroundings(scaled=a_deployment(2, agent=""))
+    assert isinstance(await desk.admission.admit(scaling(2, 3)), Granted)
+
+
 async def test_a_scale_of_the_agents_own_object_asks_for_the_difference(tmp_path: Path) -> None:
     desk = await a_limited_desk(tmp_path, account=a_counted_account({"pods": 2}), quota={"pods": 3})
     desk.surroundings.answer = Surroundings(scaled=a_deployment(2))
