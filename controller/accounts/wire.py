@@ -128,8 +128,7 @@ def decode_verdict(content: bytes | memoryview, account: Account) -> Reservation
 def _verdict_parts(verdict: Reservation) -> list[Json]:
     match verdict:
         case Reserved(_, entry, excess):
-            exceeded = None if excess is None else _exhausted_parts(excess)
-            return ["reserved", write_entry(entry), exceeded]
+            return ["reserved", write_entry(entry), _excess_parts(excess)]
         case Exhausted():
             return ["exhausted", *_exhausted_parts(verdict)]
         case Suspended():
@@ -170,8 +169,22 @@ def _exhausted(parts: _Parts) -> Exhausted:
             raise GarbledError("what is exhausted is not told in full")
 
 
-def _excess(value: Json) -> Exhausted | None:
-    return None if value is None else _exhausted(_list(value))
+def _excess_parts(excess: Exhausted | Unpriced | None) -> Json:
+    match excess:
+        case None:
+            return None
+        case Exhausted():
+            return _exhausted_parts(excess)
+        case Unpriced(resource):
+            return resource
+        case _:
+            assert_never(excess)
+
+
+def _excess(value: Json) -> Exhausted | Unpriced | None:
+    if value is None:
+        return None
+    return Unpriced(value) if isinstance(value, str) else _exhausted(_list(value))
 
 
 def _limits(parts: _Parts) -> Limits:

@@ -19,40 +19,46 @@ from controller.apis.resources import CHANGES, NOTHING, PODS, USD, Amounts
 from controller.asks.asked import Asked
 from controller.policy.denials import Code, Denial
 from controller.policy.results import Cap
+from controller.prices.rates import Unpriced
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_POD: Final = ".containers"
 """How the field ends by which each Pod asks less, not by which there are fewer."""
+_OF_SURGE: Final = ".maxSurge"
+"""How the field ends by which fewer Pods run beside those that they replace."""
 
 
-def tell_excess(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
-    """The denial of a write that exceeds a limit.
+def tell_excess(granted: Granted, found: Exhausted | Unpriced, asked: Asked) -> Denial:
+    """The denial of a write that exceeds a limit, or whose cost under a limit nobody can tell.
 
     Args:
         granted: what the policies said, their caps included.
-        found: the limit.
+        found: the limit, or what has no price.
         asked: what the write asks for, before and after.
     """
+    if isinstance(found, Unpriced):
+        return _told_unpriced(granted, found, asked)
     told = _told(granted, found, asked)
     cap = _cap_of(granted, found)
     return told if cap is None else _as_of_cap(told, cap)
 
 
-def tell_unpriced(granted: Granted, resource: str, asked: Asked) -> Denial:
-    """The denial of a write whose cost nobody can tell, though a budget limits it."""
+def _told_unpriced(granted: Granted, found: Unpriced, asked: Asked) -> Denial:
+    # Fewer Pods never help; only where each says what it asks can it be left out.
     return Denial(
         Code.PRICE_UNKNOWN,
-        f"the PriceBook cluster has no price of {resource}, by which the usd budget of "
+        f"the PriceBook cluster has no price of {found.resource}, by which the usd budget of "
         f"{granted.mandate} is counted; an administrator can add it",
         rule="What has no price is not bought",
-        field=asked.field or None,
-        asked=resource,
+        field=asked.field if asked.field.endswith(_PER_POD) else None,
+        asked=found.resource,
     )
 
 
 def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
     whose, budget = granted.mandate or "", found.budget
-    fitting = _find_fitting(found, asked, agent=whose)
+    field = _field_of(found.resource, asked)
+    fitting = _find_fitting(found, replace(asked, field=field), agent=whose)
     if budget is None:
         code, rule = Code.QUOTA_EXCEEDED, "What an agent's objects hold stays within its quota"
         more = " more" if asked.before and asked.owner == whose else ""
@@ -63,9 +69,9 @@ def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
         message = _spending(found, budget, whose=whose, is_final=is_final)
     return Denial(
         code,
-        message + _hint(fitting, found.resource),
+        message + _of_surge(field) + _hint(fitting, found.resource),
         rule=rule,
-        field=(asked.field or None) if found.resource != CHANGES else None,
+        field=field or None,
         asked=amount_text(found.resource, found.asked),
         limit=amount_text(found.resource, found.limit),
         remaining=amount_text(found.resource, max(0, found.limit - found.held)),
@@ -74,11 +80,25 @@ def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
     )
 
 
+def _field_of(resource: str, asked: Asked) -> str:
+    """What to change to ask less of this resource; empty: nothing that is known."""
+    if resource == CHANGES:
+        return ""
+    stored, unit = asked.before, asked.unit.get(resource, 0)
+    grows = unit * stored.get(PODS, 0) > stored.get(resource, 0) or not stored.get(PODS)
+    is_of_count = resource == PODS or (resource != USD and not grows)
+    return (asked.count_field if is_of_count else "") or asked.field
+
+
+def _of_surge(field: str) -> str:
+    return "; its surge counts while a rollout runs" if field.endswith(_OF_SURGE) else ""
+
+
 def _spending(found: Exhausted, budget: Budget, *, whose: str, is_final: bool) -> str:
     of_budget = f"{whose}'s budget {budget.name}"
     if found.resource == CHANGES:
         until = "in any window" if is_final else f"until {_time(found.ends_at)}"
-        return f"is one change more than {of_budget} allows {until}"
+        return f"this write is one change more than {of_budget} allows {until}"
     if is_final:
         return f"costs {_amount(found)} more in every window of {of_budget}"
     ends = _time(found.ends_at)
@@ -95,18 +115,25 @@ def _time(milliseconds: int) -> str:
 
 
 def _hint(fitting: "_Fitting | None", resource: str) -> str:
-    """How many Pods that is, where the amount itself does not say it."""
-    if fitting is None or not fitting.pods or resource == PODS:
+    """What that is in Pods, where the amount itself does not say it."""
+    if fitting is None or resource == PODS:
         return ""
-    return f"; there is room for {fitting.pods} of these Pods"
+    if not fitting.each:
+        return f"; there is room for {fitting.pods} of these Pods"
+    each = f"{amount_text(resource, fitting.each)} {resource}"
+    # Of one Pod the agent knows what it asks already.
+    is_told = fitting.pods > 1
+    return f"; each of its {fitting.pods} Pods (surge included) may ask {each}" if is_told else ""
 
 
 class _Fitting(NamedTuple):
     """The most by which an object could still be raised."""
 
     amount: int
-    pods: int = 0
-    """How many of its Pods that is; 0: they would have to ask less."""
+    pods: int
+    """How many of its Pods that is; with `each`, how many there are, old and new."""
+    each: int = 0
+    """What each of them may ask then, all of it; 0: as much as it does."""
 
 
 def _find_fitting(found: Exhausted, asked: Asked, *, agent: str) -> _Fitting | None:
@@ -139,7 +166,8 @@ def _fitting_size(resource: str, asked: Asked, *, held: Amounts, room: int) -> _
     total = (before + room) // pods * pods if pods else 0
     # While they are replaced, the Pods that there are count as they are.
     least = -(-stored * pods // asked.before[PODS]) if asked.before.get(PODS) else 0
-    return _Fitting(total - before) if total > stored and total >= least else None
+    fits = total > stored and total >= least
+    return _Fitting(total - before, pods, total // pods) if fits else None
 
 
 def _fitting_cost(found: Exhausted, asked: Asked, *, held: Amounts, room: int) -> _Fitting | None:

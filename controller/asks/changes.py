@@ -85,6 +85,7 @@ def asks_of_change(
         unit=fleet.unit,
         field=_field(kind, before, fleet),
         owner=owner,
+        count_field=_count_field(kind, before, fleet),
         problem=reader.problems[0] if reader.problems else None,
     )
 
@@ -132,9 +133,19 @@ def _total(fleet: Fleet, *, most: int, nodes: int) -> Amounts:
 
 
 def _field(kind: Kind, before: Fleet | None, after: Fleet) -> str:
-    """What to change to ask less: what asks more than before, or how many there are."""
+    """What to change to ask less: what each Pod asks, where that grew, or how many there are."""
     if before is not None and increase(before.unit, after.unit):
         return _TEMPLATE_FIELDS.get(kind, "spec.template.spec.containers")
+    return _number_field(kind, before, after)
+
+
+def _count_field(kind: Kind, before: Fleet | None, after: Fleet) -> str:
+    number = _number_field(kind, before, after)
+    return number if number != _field(kind, before, after) else ""
+
+
+def _number_field(kind: Kind, before: Fleet | None, after: Fleet) -> str:
+    """What makes more Pods than before: their number, or what runs beside them meanwhile."""
     is_more = before is None or after.replicas > before.replicas
     surges = (after.surge or after.surge_percent) and before is not None
     if surges and not is_more and kind in _SURGE_FIELDS:

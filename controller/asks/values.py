@@ -30,6 +30,9 @@ class Asked:
     """What an agent changes to ask less: `spec.replicas`, `spec.containers`."""
     owner: str = ""
     """The agent that the object belonged to before the write; empty: nobody's."""
+    count_field: str = ""
+    """What an agent changes to have fewer Pods, where `field` says what each of them asks; empty:
+    `field` does both, or is all there is."""
     problem: AskProblem | None = None
     """What could not be read; `before` and `after` are without it then."""
 

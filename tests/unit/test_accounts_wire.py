@@ -74,7 +74,9 @@ entries = st.builds(
 proposals = st.builds(Proposal, entries, texts, sums, limits, texts)
 exhausted = st.builds(Exhausted, texts, sums, sums, sums, st.none() | budgets, sums)
 verdicts: st.SearchStrategy[Reservation] = st.one_of(
-    st.builds(Reserved, st.just(ACCOUNT), entries, st.none() | exhausted),
+    st.builds(
+        Reserved, st.just(ACCOUNT), entries, st.none() | exhausted | st.builds(Unpriced, texts)
+    ),
     exhausted,
     st.just(Suspended()),
     st.builds(StaleMandate, st.builds(Fence, texts, sums, st.booleans())),

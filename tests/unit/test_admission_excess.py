@@ -11,7 +11,7 @@ from controller.accounts.account import ASKS_VERSION, COUNTED, Account
 from controller.accounts.limits import Limits
 from controller.accounts.reserve import Exhausted, Proposal, Reserved, reserve
 from controller.accounts.windows import Window, WindowKey
-from controller.admission.excess import tell_excess, tell_unpriced
+from controller.admission.excess import tell_excess
 from controller.admission.explain import word_denial
 from controller.admission.judge import Denied, Granted
 from controller.apis.mandates import Budget
@@ -19,6 +19,7 @@ from controller.apis.quantities import amount_of
 from controller.apis.resources import NANO_USD, NOTHING
 from controller.asks.asked import NOTHING_ASKED, Asked
 from controller.policy.denials import Code, Denial
+from controller.prices.rates import Unpriced
 from tests.accounts import an_account, an_entry
 from tests.builders import CHANGE, DIGEST
 from tests.limiting import GI, HOUR_MS, PRICES, RATE, SPEND, a_cap, asking
@@ -156,6 +157,89 @@ def test_of_what_is_not_counted_in_pods_the_message_says_how_many_pods_pass() ->
     )
 
 
+CONTAINERS = "spec.template.spec.containers"
+SURGE = "spec.strategy.rollingUpdate.maxSurge"
+GROWN = replace(asking(2, cpu=2500, field=CONTAINERS, owner="migrator"), count_field=SURGE)
+"""One Pod of 300m that is replaced by a larger one of as much memory, beside it."""
+REPLACED = replace(GROWN, before={"cpu": 300, "memory": GI, "pods": 1})
+
+
+@pytest.mark.requirement("explains-itself.remaining")
+def test_of_pods_that_grow_together_the_message_says_how_much_each_may_ask() -> None:
+    denial = told(Exhausted("cpu", 4700, 8000, 6300), REPLACED)
+    assert (denial.field, *numbers(denial)) == (CONTAINERS, "4700m", "8", "1700m", "1700m")
+    assert denial.message == (
+        "asks 4700m cpu more for migrator; each of its 2 Pods (surge included) may ask 1 cpu"
+    )
+
+
+@pytest.mark.requirement("explains-itself.remaining")
+def test_one_pod_is_not_told_what_each_may_ask() -> None:
+    alone = asking(1, cpu=3000, field="spec.containers")
+    assert told(Exhausted("cpu", 3000, 8000, 7000), alone).message == "asks 3 cpu for migrator"
+
+
+@pytest.mark.requirement("explains-itself.remaining")
+@pytest.mark.parametrize(
+    ("found", "asked", "field"),
+    [
+        pytest.param(Exhausted("pods", 1, 1, 1), REPLACED, SURGE, id="pods, though each grows"),
+        pytest.param(
+            Exhausted("memory", GI, GI, GI), REPLACED, SURGE, id="memory, of which none grows"
+        ),
+        pytest.param(
+            Exhausted("cpu", 500, 500, 500),
+            asking(2, before=1, field=SURGE, owner="migrator"),
+            SURGE,
+            id="as large as they are",
+        ),
+        pytest.param(
+            Exhausted("usd", 60 * NANO_USD, SPEND.limit, 4 * NANO_USD, SPEND),
+            asking(2, before=1, field=SURGE, owner="migrator"),
+            SURGE,
+            id="what the surge costs",
+        ),
+        pytest.param(
+            Exhausted("cpu", 4700, 8000, 6300), REPLACED, CONTAINERS, id="cpu, of which each grows"
+        ),
+        pytest.param(
+            Exhausted("usd", 60 * NANO_USD, SPEND.limit, 4 * NANO_USD, SPEND),
+            REPLACED,
+            CONTAINERS,
+            id="what larger Pods cost",
+        ),
+        pytest.param(
+            Exhausted("pods", 4, 5, 3),
+            replace(REPLACED, count_field="spec.replicas"),
+            "spec.replicas",
+            id="more of them, too",
+        ),
+        pytest.param(
+            Exhausted("cpu", 10_000, 8000, 6300),
+            replace(GROWN, before={}),
+            CONTAINERS,
+            id="there were none, so nothing grew",
+        ),
+    ],
+)
+def test_the_field_is_what_raises_the_resource_and_a_surge_is_told_as_one(
+    found: Exhausted, asked: Asked, field: str
+) -> None:
+    denial = told(found, asked)
+    assert denial.field == field
+    assert ("its surge counts while a rollout runs" in denial.message) == (field == SURGE)
+
+
+@pytest.mark.requirement("explains-itself.remaining")
+def test_a_surge_that_fits_partly_is_told_how_far() -> None:
+    larger = asking(10, before=8, field=SURGE, owner="migrator")
+    denial = told(Exhausted("pods", 2, 9, 8), larger)
+    assert (denial.passes, denial.message) == (
+        "1",
+        "asks 2 pods more for migrator; its surge counts while a rollout runs",
+    )
+
+
 @pytest.mark.requirement("explains-itself.remaining")
 def test_a_budget_that_the_next_window_renews_is_worth_waiting_for() -> None:
     found = Exhausted("usd", 2 * NANO_USD, SPEND.limit, 39 * NANO_USD, SPEND, MIDNIGHT)
@@ -184,7 +268,8 @@ def test_what_no_window_can_pay_is_final() -> None:
 def test_a_change_too_many_is_worth_repeating_in_the_next_window() -> None:
     denial = told(Exhausted("changes", 1, 200, 200, RATE, MIDNIGHT), asking(1))
     assert denial.message == (
-        "is one change more than migrator's budget rate allows until 2026-11-25T00:00:00Z"
+        "this write is one change more than migrator's budget rate allows until "
+        "2026-11-25T00:00:00Z"
     )
     assert (denial.retry, denial.field, *numbers(denial)) == (True, None, "1", "200", "0", None)
 
@@ -194,7 +279,9 @@ def test_no_window_of_a_budget_of_nothing_allows_a_change() -> None:
     none = replace(RATE, limit=0)
     denial = told(Exhausted("changes", 1, 0, 0, none, MIDNIGHT))
     assert denial.retry is False
-    assert denial.message == "is one change more than migrator's budget rate allows in any window"
+    assert denial.message == (
+        "this write is one change more than migrator's budget rate allows in any window"
+    )
 
 
 @pytest.mark.requirement("explains-itself.remaining")
@@ -242,9 +329,25 @@ def test_the_mandates_own_limit_is_not_taken_for_a_cap(found: Exhausted) -> None
 
 @pytest.mark.requirement("explains-itself.remaining")
 def test_a_missing_price_names_the_book_and_the_resource() -> None:
-    denial = tell_unpriced(GRANTED, "memory", asking(1))
+    denial = tell_excess(GRANTED, Unpriced("memory"), asking(1))
     assert (denial.code, denial.retry, denial.asked) == (Code.PRICE_UNKNOWN, False, "memory")
     assert "the PriceBook cluster has no price of memory" in denial.message
+
+
+@pytest.mark.parametrize(
+    ("field", "told_field"),
+    [
+        ("spec.replicas", None),
+        ("spec.maxReplicas", None),
+        ("", None),
+        ("spec.containers", "spec.containers"),
+        ("spec.template.spec.containers", "spec.template.spec.containers"),
+    ],
+)
+def test_no_number_of_pods_is_blamed_for_a_missing_price(
+    field: str, told_field: str | None
+) -> None:
+    assert tell_excess(GRANTED, Unpriced("cpu"), asking(1, field=field)).field == told_field
 
 
 # What is said to pass passes.
@@ -342,3 +445,40 @@ def test_as_many_pods_as_a_budget_is_said_to_pay_it_pays(
     if denial.retry:
         renewed = an_account_with(limits, settled=settled, spent=0, rest=24 * HOUR_MS)
         assert isinstance(tried(renewed, asked, limits), Reserved)
+
+
+@pytest.mark.requirement("explains-itself.passing-value")
+@given(
+    stored=FEW,
+    more=st.integers(0, 10),
+    small=st.integers(1, 3000),
+    grown=st.integers(1, 3000),
+    is_own=st.booleans(),
+    quota=st.integers(0, 100_000),
+)
+def test_pods_of_the_size_that_each_may_ask_pass_and_larger_ones_do_not(
+    *, stored: int, more: int, small: int, grown: int, is_own: bool, quota: int
+) -> None:
+    owner = "migrator" if is_own else ""
+    before = {"cpu": small * stored, "pods": stored} if stored else {}
+
+    def each_asking(cpu: int) -> Asked:
+        wanted = asking(stored + more, cpu=cpu, field=CONTAINERS, owner=owner)
+        return replace(wanted, before=before, count_field=SURGE if stored else "")
+
+    limits = Limits({"cpu": quota})
+    settled = before if is_own else NOTHING
+    account = an_account_with(limits, settled=settled, spent=0, rest=HOUR_MS)
+    asked = each_asking(small + grown)
+    verdict = tried(account, asked, limits)
+    if not isinstance(verdict, Exhausted):
+        return
+    message = told(verdict, asked).message
+    _, _, hint = message.partition(f"; each of its {stored + more} Pods (surge included) may ask ")
+    if not hint:
+        assert stored + more == 1 or told(verdict, asked).passes is None
+        return
+    size = amount_of("cpu", hint.removesuffix(" cpu"))
+    assert small * bool(stored) <= size < small + grown
+    assert isinstance(tried(account, each_asking(size), limits), Reserved)
+    assert isinstance(tried(account, each_asking(size + 1), limits), Exhausted)

@@ -127,15 +127,23 @@ def test_a_raise_beyond_a_limit_is_refused_with_what_is_left_of_it() -> None:
 
 @pytest.mark.requirement("explains-itself.relaxed")
 @pytest.mark.parametrize("account", ["", "4711"], ids=["a write", "a dry run"])
+@pytest.mark.parametrize(
+    ("excess", "code"),
+    [
+        (Exhausted("pods", 10, 5, 3), Code.QUOTA_EXCEEDED),
+        (Unpriced("cpu"), Code.PRICE_UNKNOWN),
+    ],
+    ids=["a limit", "a price that is missing"],
+)
 def test_what_a_relaxed_mandate_lets_exceed_is_told_with_what_else_was_relaxed(
-    account: str,
+    excess: Exhausted | Unpriced, code: Code, account: str
 ) -> None:
     relaxed = replace(GRANTED, enforcement=Enforcement.WARN, relaxed=(a_denial(),))
-    reserved = Reserved(an_account(), an_entry(change=CHANGE), Exhausted("pods", 10, 5, 3))
+    reserved = Reserved(an_account(), an_entry(change=CHANGE), excess)
     outcome = conclude_reservation(relaxed, reserved, asked=asking(10), account=account)
     assert isinstance(outcome, Granted)
     assert outcome.relaxed[0] == a_denial()
-    assert [denial.code for denial in outcome.relaxed[1:]] == [Code.QUOTA_EXCEEDED]
+    assert [denial.code for denial in outcome.relaxed[1:]] == [code]
     assert (outcome.change, outcome.account) == (CHANGE, account)
 
 

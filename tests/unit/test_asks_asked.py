@@ -117,6 +117,55 @@ def test_a_changed_template_asks_for_the_most_while_pods_are_replaced(
     assert asked.field == field
 
 
+REPLICAS, SURGE = "spec.replicas", "spec.strategy.rollingUpdate.maxSurge"
+ONE_BY_ONE: Object = {"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("target", "old", "new", "field"),
+    [
+        pytest.param(DEPLOYMENTS, at_rest(), at_rest(BIG), SURGE, id="as many, and a surge"),
+        pytest.param(
+            DEPLOYMENTS, at_rest(), at_rest(BIG, replicas=8), REPLICAS, id="more, and a surge"
+        ),
+        pytest.param(
+            DEPLOYMENTS,
+            at_rest(),
+            at_rest(BIG, spec={"strategy": {"type": "Recreate"}}),
+            REPLICAS,
+            id="no surge",
+        ),
+        pytest.param(DEPLOYMENTS, at_rest(), at_rest(replicas=8), "", id="none grows"),
+        pytest.param(
+            STATEFUL_SETS,
+            at_rest(target=STATEFUL_SETS),
+            at_rest(BIG, target=STATEFUL_SETS),
+            REPLICAS,
+            id="replaced one by one",
+        ),
+        pytest.param(
+            DAEMON_SETS,
+            a_workload(DAEMON_SETS, status=SEEN),
+            a_workload(DAEMON_SETS, BIG, status=SEEN, spec=ONE_BY_ONE),
+            "spec.updateStrategy.rollingUpdate.maxSurge",
+            id="a surge on each node",
+        ),
+        pytest.param(
+            DAEMON_SETS,
+            a_workload(DAEMON_SETS, status=SEEN),
+            a_workload(DAEMON_SETS, BIG, status=SEEN),
+            "",
+            id="one for each node, which is no field",
+        ),
+    ],
+)
+def test_where_pods_grow_their_number_has_a_field_of_its_own(
+    target: Target, old: Object, new: Object, field: str
+) -> None:
+    asked = asked_by(updating(old, new, target), around(nodes=3))
+    assert asked.count_field == field
+
+
 def test_an_update_during_a_rollout_asks_for_the_surge_before_and_after() -> None:
     unseen: Object = {"observedGeneration": 1, "replicas": 4, "updatedReplicas": 4}
     old = at_rest(status=unseen, generation=2)
