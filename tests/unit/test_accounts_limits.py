@@ -244,3 +244,11 @@ def test_relaxed_limits_enter_what_exceeds_them_and_tell() -> None:
     assert isinstance(verdict, Reserved)
     assert verdict.account.pending == (an_entry(after=2),)
     assert verdict.excess == Exhausted("pods", 2, 1, 0)
+
+
+@pytest.mark.requirement("explains-itself.relaxed")
+def test_relaxed_limits_enter_what_has_no_price_and_tell() -> None:
+    entry = replace(an_entry(), after={"cpu": 500})
+    verdict = ask(spent(an_account()), entry, MONEY, relaxed=True)
+    assert isinstance(verdict, Reserved)
+    assert (verdict.account.pending, verdict.excess) == ((entry,), Unpriced("cpu"))
