@@ -57,7 +57,7 @@ def _told_unpriced(granted: Granted, found: Unpriced, asked: Asked) -> Denial:
 
 def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
     whose, budget = granted.mandate or "", found.budget
-    field = _field_of(found.resource, asked)
+    field = _field_of(found, asked, agent=whose)
     fitting = _find_fitting(found, replace(asked, field=field), agent=whose)
     if budget is None:
         code, rule = Code.QUOTA_EXCEEDED, "What an agent's objects hold stays within its quota"
@@ -80,10 +80,17 @@ def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
     )
 
 
-def _field_of(resource: str, asked: Asked) -> str:
-    """What to change to ask less of this resource; empty: nothing that is known."""
-    if resource == CHANGES:
+def _field_of(found: Exhausted, asked: Asked, *, agent: str) -> str:
+    """What to change to ask less of what is exceeded; empty: nothing that is known."""
+    if found.resource == CHANGES:
         return ""
+    field = _raised_by(found.resource, asked)
+    # Of what is adopted all counts, and may be too much as it is, without any surge.
+    fits = asked.owner == agent or found.limit - found.held >= asked.before.get(found.resource, 0)
+    return field if fits or not field.endswith(_OF_SURGE) else ""
+
+
+def _raised_by(resource: str, asked: Asked) -> str:
     stored, unit = asked.before, asked.unit.get(resource, 0)
     grows = unit * stored.get(PODS, 0) > stored.get(resource, 0) or not stored.get(PODS)
     is_of_count = resource == PODS or (resource != USD and not grows)

@@ -231,6 +231,14 @@ def test_the_field_is_what_raises_the_resource_and_a_surge_is_told_as_one(
 
 
 @pytest.mark.requirement("explains-itself.remaining")
+def test_no_surge_is_blamed_for_an_adoption_that_is_too_much_without_it() -> None:
+    adopted = asking(5, before=4, field=SURGE)
+    denial = told(Exhausted("pods", 5, 3, 0), adopted)
+    assert (denial.field, denial.message) == (None, "asks 5 pods for migrator")
+    assert told(Exhausted("pods", 5, 4, 0), adopted).field == SURGE
+
+
+@pytest.mark.requirement("explains-itself.remaining")
 def test_a_surge_that_fits_partly_is_told_how_far() -> None:
     larger = asking(10, before=8, field=SURGE, owner="migrator")
     denial = told(Exhausted("pods", 2, 9, 8), larger)
