@@ -104,6 +104,17 @@ class WriteStatus:
 
 _BY_REGISTRATION = frozenset({ConditionType.READY.value, ConditionType.SUSPENDED.value})
 
+# The same from every process, whichever has seen a valid one: they would correct each other
+# for ever.
+_INVALID_GOVERNANCE = (
+    "the last valid one stays in force; where none was seen since the start, every write of an "
+    "agent is refused"
+)
+_INVALID_PRICES = (
+    "the last valid ones stay in force; where none were seen since the start, raises under a "
+    "budget in US dollars are refused"
+)
+
 Effect: TypeAlias = CreateConfiguration | ReplaceConfiguration | WriteStatus
 
 
@@ -167,7 +178,7 @@ def plan_governance(
         return ()
     content = stored.content
     if isinstance(content, InvalidGovernance):
-        ready = not_ready(Reason.INVALID, f"the last valid one stays in force: {content.message}")
+        ready = not_ready(Reason.INVALID, f"{_INVALID_GOVERNANCE}: {content.message}")
     return _status_writes([(stored, (ready,))], now)
 
 
@@ -178,7 +189,7 @@ def plan_prices(stored: StoredPriceBook | None, *, now: datetime) -> tuple[Effec
     content = stored.content
     ready = PRICED
     if isinstance(content, InvalidPriceBook):
-        ready = not_ready(Reason.INVALID, f"the last valid one stays in force: {content.message}")
+        ready = not_ready(Reason.INVALID, f"{_INVALID_PRICES}: {content.message}")
     return _status_writes([(stored, (ready,))], now)
 
 

@@ -1,17 +1,27 @@
 """Says by which prices an account is to be charged: the newest, whatever a watch still shows.
 
 Where the watch and the account disagree, the API server is asked: a process that lags
-would else turn prices back, and accounts be charged by turns. It charges nothing.
+would else turn prices back, and accounts be charged by turns. While prices are unknown,
+everything but money goes on. It charges nothing.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from types import MappingProxyType
+
+import structlog
 
 from controller.accounts.account import Account
-from controller.apis.pricebooks import PriceBook
+from controller.accounts.accrual import turn
+from controller.accounts.settle import Spending
+from controller.apis.pricebooks import UNKNOWN_PRICES, PriceBook
+from controller.apis.resources import USD
 from controller.clients.kube.errors import NotFoundError
 from controller.clients.kube.resources import PRICEBOOKS
 from controller.feeds.registry import PRICES, read_pricebook
 from reconcilers.fences import Reads
+
+log = structlog.get_logger("governor.reconcilers")
 
 
 class Pricing:
@@ -26,20 +36,53 @@ class Pricing:
         """
         self._client = client
         self._known = known
+        self._is_told = False
 
-    async def of(self, account: Account) -> PriceBook | None:
-        """The prices of the moment; None: they are not known.
+    async def of(self, account: Account) -> PriceBook:
+        """The prices of the moment; `UNKNOWN_PRICES` while nobody knows them.
 
         An invalid PriceBook leaves those in force that were valid before.
 
         Raises:
             KubeError: the API server could not be asked.
         """
-        known = self._known()
-        if known is None or known.identity == account.prices:
+        prices = await self._look_up(account)
+        is_unknown = prices is UNKNOWN_PRICES
+        if is_unknown and not self._is_told:
+            log.warning("prices unknown: what agents hold is charged later, for all of the time")
+        self._is_told = is_unknown
+        return prices
+
+    async def _look_up(self, account: Account) -> PriceBook:
+        known = self._last_valid()
+        if known is UNKNOWN_PRICES or known.identity == account.prices:
             return known
         try:
             stored = read_pricebook(await self._client.get(PRICEBOOKS, PRICES))
         except NotFoundError:
             return PriceBook()
-        return stored.content if isinstance(stored.content, PriceBook) else self._known()
+        return stored.content if isinstance(stored.content, PriceBook) else self._last_valid()
+
+    def _last_valid(self) -> PriceBook:
+        known = self._known()
+        return UNKNOWN_PRICES if known is None else known
+
+
+def left_uncharged(settled: Account, *, before: Account, spending: Spending) -> Account:
+    """What `settle` made of an account by unknown prices, with the money left to be charged.
+
+    It accrues once prices are known, for all of the time: time that passed for nothing would
+    let an agent spend twice. The account stays by the prices that it was charged by.
+    """
+    turned = turn(
+        before.windows,
+        now=spending.now,
+        needed=spending.windows,
+        wanted=before.wanted,
+        rate=None,
+    )
+    windows = {
+        key: turned[key] if key.resource == USD else window
+        for key, window in settled.windows.items()
+    }
+    return replace(settled, windows=MappingProxyType(windows), prices=before.prices)

@@ -17,6 +17,7 @@ anything that `controller.accounts.settle` does not.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Mapping
 from itertools import chain
 from typing import NoReturn
@@ -27,7 +28,7 @@ from controller.accounts.account import COUNTED, Account
 from controller.accounts.entries import WatchedKind
 from controller.accounts.settle import Spending, ViewTooOld, is_worth_a_swap, settle
 from controller.accounts.views import KindView, Version
-from controller.apis.pricebooks import PriceBook
+from controller.apis.pricebooks import UNKNOWN_PRICES, PriceBook
 from controller.clients.kube.accounts import AccountMissingError, Stored
 from controller.clients.kube.errors import ConflictError, KubeError
 from controller.clients.kube.resources import Key
@@ -48,7 +49,7 @@ from reconcilers.needs import (
     start_of,
 )
 from reconcilers.ports import Pacing, Ports
-from reconcilers.prices import Pricing
+from reconcilers.prices import Pricing, left_uncharged
 from reconcilers.runtime import Result, Timer, WorkQueue, run_loop
 from reconcilers.trees import Trees, reduced
 
@@ -59,6 +60,9 @@ _LATE_SECONDS = 1.0
 _SOON_SECONDS = 0.01
 """How soon at a window that has ended: until it is renewed, the new one is charged to it."""
 _HOUSEKEEPING_SECONDS = 30.0
+_LAG_SECONDS = 10.0
+"""How long a view may be older than its account before somebody is told: at a start, and after
+another settler's swap, it is so for a moment."""
 
 log = structlog.get_logger("governor.reconcilers")
 
@@ -86,6 +90,8 @@ class Settlement:
         self._clock = Clock(ports.client, histories, self._pacing.times)
         self._moments = Moments(histories, self._clock.newest)
         self._soon: set[str] = set()
+        self._lags: dict[str, dict[WatchedKind, float]] = {}
+        """Since when a view is too old for an agent's account; infinite: that was told."""
         histories.subscribe(self._on_news)
         ports.accounts.subscribe(self._on_account)
         ports.mandates.subscribe(lambda change: self.wake(change.key.name))
@@ -205,6 +211,7 @@ class Settlement:
         if stored is None:
             if mandate is None:
                 self._attention.forget(agent)
+                self._lags.pop(agent, None)
                 return Result()
             stored = await self._fences.create(agent)
             if stored is None:
@@ -219,8 +226,6 @@ class Settlement:
         account = stored.account
         memory = self._attention.of(account.agent)
         prices = await self._pricing.of(account)
-        if prices is None:  # the registry says why
-            return Result(requeue_after=_LATE_SECONDS)
         kinds = needed_kinds(account) | await self._named_kinds(mandate)
         unwatchable = await self._watch(kinds)
         overdue = await self._clock.ask(
@@ -229,6 +234,7 @@ class Settlement:
         # From here to the swap nothing is awaited: one moment is judged.
         views = self._views(kinds, account)
         self._await_moment(account, views)
+        spending = self._spending(mandate, prices)
         settled = settle(
             account,
             views,
@@ -236,10 +242,14 @@ class Settlement:
             ledgered=self._ports.ledger.committed(),
             overdue=overdue,
             unwatchable=unwatchable,
-            spending=self._spending(mandate, prices),
+            spending=spending,
         )
         if isinstance(settled, ViewTooOld):
+            self._note_lag(account.agent, settled)
             return Result(requeue_after=_LATE_SECONDS)
+        self._lags.pop(account.agent, None)
+        if prices is UNKNOWN_PRICES:
+            settled = left_uncharged(settled, before=account, spending=spending)
         catches_up = is_behind(account, views) and settled.as_of != account.as_of
         if not (catches_up or self._is_due(account, settled, memory)):
             return Result(requeue_after=self._seconds_until_next(account, memory))
@@ -252,6 +262,20 @@ class Settlement:
     def _spending(self, mandate: StoredMandate | None, prices: PriceBook) -> Spending:
         return Spending(
             now=int(self._pacing.now() * 1000), windows=needed_windows(mandate), prices=prices
+        )
+
+    def _note_lag(self, agent: str, too_old: ViewTooOld) -> None:
+        """Tell once of a view that does not catch up: nothing of the agent is settled meanwhile."""
+        now, lags = self._pacing.now(), self._lags.setdefault(agent, {})
+        if now - lags.setdefault(too_old.kind, now) < _LAG_SECONDS:
+            return
+        lags[too_old.kind] = math.inf
+        log.warning(
+            "not settled: the account was counted from later versions than are seen here",
+            agent=agent,
+            kind=str(too_old.kind),
+            seen_to=too_old.seen_to,
+            as_of=too_old.as_of,
         )
 
     def _await_moment(self, account: Account, views: Mapping[WatchedKind, KindView]) -> None:

@@ -7,6 +7,7 @@ Converted from its versioned model at the edge. What objects cost is computed in
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,8 @@ class PriceBook:
     by one identity only, so that no replica charges by older prices."""
     rates: Mapping[str, int] = field(default_factory=lambda: MappingProxyType(dict[str, int]()))
     """Resource → nano-USD per hour of one unit as people buy it: one CPU, one GiB, one pod."""
+
+
+UNKNOWN_PRICES: Final = PriceBook(identity="unknown")
+"""While nobody can say what things cost; not that nothing is priced. No account is ever charged
+by these, so whoever reserves by them is told that the account is charged by others."""

@@ -2,7 +2,9 @@
 
 What is stored is never dropped because it cannot be read: an invalid Mandate still
 claims its subjects, so that their writes are refused; an invalid Governance or PriceBook
-leaves the last valid one in force. It grants nothing and writes nothing.
+leaves the last valid one in force. Without any Governance there is no registry; without any
+prices there is one of which they are unknown, for most writes cost nobody a budget in money.
+It grants nothing and writes nothing.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ from controller.apis.conditions import Condition
 from controller.apis.governance import Governance
 from controller.apis.invalid import InvalidResourceError
 from controller.apis.mandates import Mandate
-from controller.apis.pricebooks import PriceBook
+from controller.apis.pricebooks import UNKNOWN_PRICES, PriceBook
 from controller.apis.v1alpha1.conversion import (
     conditions_of,
     governance_from_object,
@@ -25,6 +27,7 @@ from controller.apis.v1alpha1.conversion import (
     pricebook_from_object,
 )
 from controller.clients.kube.client import Object
+from controller.clients.kube.errors import KubeError
 from controller.clients.kube.informer import Chance, Informer, ListsAndWatches, Pace, list_all
 from controller.clients.kube.resources import GOVERNANCES, MANDATES, PRICEBOOKS, Key
 from controller.clients.kube.store import Change
@@ -153,33 +156,43 @@ class RegistryFeed:
 
     @property
     def prices(self) -> PriceBook | None:
-        """The last valid PriceBook; None if there never was one but an invalid one is stored."""
+        """The last valid PriceBook; None: they are not known.
+
+        That is until the first list is complete (for ever where the kind is not served), and
+        while an invalid one is stored and none was valid before.
+        """
         return self._prices if self.pricebooks.synced.is_set() else None
 
     def missing(self) -> tuple[str, ...]:
-        """What `current` waits for, by name and reason; empty when it is there."""
+        """What is still to be known, by name and reason; empty when `current` is there.
+
+        Prices are waited for only until the API server has answered: what cannot be listed
+        then concerns the budgets in US dollars alone.
+        """
         reasons = [
             f"{informer.resource.plural}: {informer.fault or 'not listed yet'}"
-            for informer in (self.mandates, self.governances, self.pricebooks)
+            for informer in (self.mandates, self.governances)
             if not informer.synced.is_set()
         ]
-        for plural, value in (("governances", self._governance), ("pricebooks", self._prices)):
-            if value is None:
-                reasons.append(
-                    f"{plural}: the one named cluster is invalid, and none was valid yet"
-                )
+        if not self.pricebooks.synced.is_set() and self.pricebooks.fault is None:
+            reasons.append("pricebooks: not listed yet")
+        if self._governance is None:
+            reasons.append("governances: the one named cluster is invalid, and none was valid yet")
         return tuple(reasons)
 
     def current(self) -> Registry | None:
-        """The registry as of now; None until everything it is made of is first known.
+        """The registry as of now; None until mandates and Governance are first known.
+
+        Its prices are `UNKNOWN_PRICES` while nobody knows them.
 
         It is rebuilt here, at the first look after a change, so that a reader never
         sees less than the feed has heard, and a burst of changes costs one rebuild.
         """
-        governance, prices = self.governance, self.prices
-        if governance is None or prices is None or not self.mandates.synced.is_set():
+        governance, prices = self.governance, self._prices_or_unknown()
+        if governance is None or not self.mandates.synced.is_set():
             return None
-        if self._registry is None:
+        # A first list without a PriceBook makes prices known, and is no change that is heard of.
+        if self._registry is None or self._registry.prices is not prices:
             self._registry = _build(self.mandates.snapshot().values(), governance, prices)
         return self._registry
 
@@ -191,26 +204,35 @@ class RegistryFeed:
         watch has not brought yet, and whom it names must not pass for somebody else.
 
         Returns:
-            None if the Governance or the PriceBook is invalid and none was valid before.
+            None if the Governance is invalid and none was valid before.
 
         Raises:
             KubeError: the API server could not be asked; nobody knows who it is.
         """
         governances = [read_governance(body) for body in await list_all(self._client, GOVERNANCES)]
-        pricebooks = [read_pricebook(body) for body in await list_all(self._client, PRICEBOOKS)]
+        prices = await self._fetch_prices()
         mandates = [read_mandate(body) for body in await list_all(self._client, MANDATES)]
         governance: Governance | None = Governance()
         for found in governances:
             if found.name == GOVERNANCE.name:
                 valid = found.content if isinstance(found.content, Governance) else None
                 governance = valid or self.governance
-        prices: PriceBook | None = PriceBook()
-        for book in pricebooks:
+        return None if governance is None else _build(mandates, governance, prices)
+
+    async def _fetch_prices(self) -> PriceBook:
+        try:
+            listed = await list_all(self._client, PRICEBOOKS)
+        except KubeError:
+            # They say nothing of who is an agent. Older ones than the account's reserve nothing.
+            return self._prices_or_unknown()
+        for book in map(read_pricebook, listed):
             if book.name == PRICES.name:
-                prices = book.content if isinstance(book.content, PriceBook) else self.prices
-        if governance is None or prices is None:
-            return None
-        return _build(mandates, governance, prices)
+                content = book.content
+                return content if isinstance(content, PriceBook) else self._prices_or_unknown()
+        return PriceBook()
+
+    def _prices_or_unknown(self) -> PriceBook:
+        return UNKNOWN_PRICES if self.prices is None else self.prices
 
     def _on_mandate(self, change: Change[StoredMandate]) -> None:
         self._registry = None

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,10 +12,12 @@ import pytest
 from controller.agents.registry import InvalidMandate, Registry
 from controller.apis.json import Json
 from controller.apis.mandates import Mandate
-from controller.apis.pricebooks import PriceBook
+from controller.apis.pricebooks import UNKNOWN_PRICES, PriceBook
 from controller.apis.resources import NANO_USD
+from controller.clients.kube.backoff import Backoff
 from controller.clients.kube.client import Object, Page, key_of
-from controller.clients.kube.errors import UnreachableError
+from controller.clients.kube.errors import NotFoundError, UnreachableError
+from controller.clients.kube.informer import Pace
 from controller.clients.kube.resources import GOVERNANCES, MANDATES, PRICEBOOKS, Resource
 from controller.clients.kube.transport import Query
 from controller.feeds.registry import (
@@ -147,6 +149,15 @@ async def following(cluster: FakeCluster) -> AsyncGenerator[RegistryFeed]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the informers run until it holds."""
+    async with asyncio.timeout(10):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.001)
 
 
 async def heard() -> None:
@@ -333,22 +344,24 @@ async def test_prices_that_become_invalid_leave_the_last_valid_ones_in_force() -
     assert registry.prices.identity == fetched.prices.identity == "uid-of-prices:1"
 
 
-@pytest.mark.requirement("fail-closed.not-ready")
-async def test_prices_that_never_were_valid_are_no_reason_to_charge_by_none() -> None:
+@pytest.mark.requirement("never-oversold.limits")
+async def test_prices_that_never_were_valid_are_unknown_and_everything_else_is_known() -> None:
     cluster = FakeCluster()
+    cluster.put(MANDATES, mandate("one", agent="a"))
     cluster.put(PRICEBOOKS, INVALID_PRICES)
     async with following(cluster) as feed:
-        assert feed.current() is None
+        registry, fetched = feed.current(), await feed.fetch()
+        assert agents(registry) == agents(fetched) == {"a": ["one"]}
+        assert registry is not None
+        assert fetched is not None
+        assert registry.prices is fetched.prices is UNKNOWN_PRICES
         assert feed.prices is None
-        assert await feed.fetch() is None
-        assert feed.missing() == (
-            "pricebooks: the one named cluster is invalid, and none was valid yet",
-        )
-        assert feed.governance is not None
+        assert feed.missing() == ()
         cluster.put(PRICEBOOKS, pricebook(generation=3))
         await heard()
-        assert feed.missing() == ()
-        assert feed.prices is not None
+        registry = feed.current()
+        assert registry is not None
+        assert registry.prices.identity == "uid-of-prices:3"
 
 
 async def test_only_the_prices_named_cluster_count() -> None:
@@ -373,30 +386,95 @@ async def test_prices_that_were_stored_a_moment_ago_are_fetched_past_the_watch()
 
 
 class WithoutPriceBooks(FakeCluster):
-    """A cluster in which the kind is not installed yet."""
+    """A cluster in which the kind is not installed yet; it answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = asyncio.Event()
+        self.is_installed = False
 
     async def list_page(self, resource: Resource, **options: Any) -> Page:  # noqa: ANN401 - passed on
         """Everything else."""
         if resource is PRICEBOOKS:
-            raise UnreachableError("not served")
+            await self.answers.wait()
+            if not self.is_installed:
+                raise NotFoundError("the server could not find the requested resource", status=404)
         return await super().list_page(resource, **options)
 
 
-async def test_who_is_an_agent_is_known_without_prices_but_nothing_is_judged() -> None:
-    cluster = WithoutPriceBooks()
-    cluster.put(MANDATES, mandate())
-    feed = RegistryFeed(cluster)
+@contextlib.asynccontextmanager
+async def starting(cluster: FakeCluster) -> AsyncGenerator[RegistryFeed]:
+    """A feed that knows who is an agent."""
+    pace = Pace(backoff=Backoff(first=0.01, longest=0.01))
+    feed = RegistryFeed(cluster, pace=pace)
     task = asyncio.create_task(feed.run())
     try:
         await asyncio.wait_for(feed.wait_agents_known(), 10)
-        assert len(feed.mandates.snapshot()) == 1
-        assert feed.current() is None
-        (missing,) = feed.missing()
-        assert missing.startswith("pricebooks: ")
+        yield feed
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+@pytest.mark.requirement("never-oversold.limits")
+async def test_price_books_that_are_not_listed_yet_do_not_pass_for_none() -> None:
+    cluster = WithoutPriceBooks()
+    cluster.is_installed = True
+    cluster.put(MANDATES, mandate("one", agent="a"))
+    async with starting(cluster) as feed:
+        early = feed.current()
+        assert agents(early) == {"a": ["one"]}
+        assert early is not None
+        assert early.prices is UNKNOWN_PRICES
+        assert feed.missing() == ("pricebooks: not listed yet",)
+        cluster.answers.set()
+        await asyncio.wait_for(feed.wait_synced(), 10)
+        registry = feed.current()
+        assert feed.missing() == ()
+    assert registry is not None
+    assert registry.prices == PriceBook()
+
+
+@pytest.mark.requirement("never-oversold.limits")
+async def test_without_the_kind_agents_are_judged_by_unknown_prices_until_it_is_installed() -> None:
+    cluster = WithoutPriceBooks()
+    cluster.answers.set()
+    cluster.put(MANDATES, mandate("one", agent="a"))
+    async with starting(cluster) as feed:
+        await until(lambda: feed.pricebooks.fault is not None)
+        registry, fetched = feed.current(), await feed.fetch()
+        assert feed.missing() == ()
+        assert agents(registry) == agents(fetched) == {"a": ["one"]}
+        assert registry is not None
+        assert fetched is not None
+        assert registry.prices is fetched.prices is UNKNOWN_PRICES
+        cluster.is_installed = True
+        await asyncio.wait_for(feed.wait_synced(), 10)
+        registry = feed.current()
+    assert registry is not None
+    assert registry.prices == PriceBook()
+
+
+async def test_prices_that_cannot_be_fetched_are_those_that_the_watch_has_shown() -> None:
+    class Removed(FakeCluster):
+        is_served = True
+
+        async def list_page(self, resource: Resource, **options: Any) -> Page:  # noqa: ANN401 - passed on
+            """Everything else."""
+            if resource is PRICEBOOKS and not self.is_served:
+                raise UnreachableError("no answer in time")
+            return await super().list_page(resource, **options)
+
+    cluster = Removed()
+    cluster.put(PRICEBOOKS, pricebook())
+    async with following(cluster) as feed:
+        cluster.is_served = False
+        cluster.put(MANDATES, mandate("one", agent="a"))
+        fetched = await feed.fetch()
+    assert agents(fetched) == {"a": ["one"]}
+    assert fetched is not None
+    assert fetched.prices.identity == "uid-of-prices:1"
 
 
 def test_a_stored_price_book_is_read_whatever_it_says() -> None:

@@ -363,7 +363,6 @@ async def test_a_swap_of_an_account_is_planned_for_only_if_its_fence_changed() -
     ("prices", "ready"),
     [
         pytest.param(pricebook(), "True InForce", id="valid"),
-        # Nothing is judged then, and yet agents are selected, and told of.
         pytest.param(pricebook(usdPerHour="a lot"), "False Invalid", id="invalid"),
     ],
 )

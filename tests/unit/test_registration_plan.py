@@ -417,7 +417,10 @@ def test_a_governance_in_force_and_an_invalid_one_are_told_apart() -> None:
     assert said(plan(a_view(stored_governance=valid))) == {"cluster": {"Ready": "True Registered"}}
     done = plan(a_view(stored_governance=invalid))
     assert said(done) == {"cluster": {"Ready": "False Invalid"}}
-    assert message(done, "cluster", "Ready").endswith("spec.dedicatedNamespaces[0]: no")
+    assert message(done, "cluster", "Ready").endswith(
+        "where none was seen since the start, every write of an agent is refused: "
+        "spec.dedicatedNamespaces[0]: no"
+    )
     assert [type(e) for e in plan_governance(invalid, now=NOW)] == [WriteStatus]
     assert plan_governance(None, now=NOW) == ()
 
@@ -432,7 +435,8 @@ PRICES = StoredPriceBook("cluster", "u", 3, PriceBook("u:3", {"cpu": 1}), NEW)
         pytest.param(
             replace(PRICES, content=InvalidPriceBook("spec.prices[0].usdPerHour: no")),
             "False Invalid",
-            "the last valid one stays in force: spec.prices[0].usdPerHour: no",
+            "where none were seen since the start, "
+            "raises under a budget in US dollars are refused: spec.prices[0].usdPerHour: no",
             id="invalid",
         ),
     ],

@@ -7,6 +7,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from controller.accounts.account import COUNTED, Account, Fence
 from controller.accounts.entries import Action, Outcome
@@ -121,6 +123,53 @@ async def test_a_view_that_is_older_than_the_account_settles_nothing_but_the_fen
         bench.cluster.bookmark(further=100)
         bench.look()
         await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+
+
+def lags_in(logs: list[EventDict]) -> list[EventDict]:
+    """What was said of views that are too old."""
+    return [log for log in logs if log["event"].startswith("not settled: ")]
+
+
+async def told_after(bench: Bench, seconds: float, *, logs: list[EventDict]) -> int:
+    """How often it has been said, once the loop has looked again so much later."""
+    bench.now += seconds
+    bench.look()
+    await bench.idle()
+    return len(lags_in(logs))
+
+
+async def test_a_view_that_stays_older_than_the_account_is_told_of_once_until_it_has_passed() -> (
+    None
+):
+    bench = Bench()
+    await bench.hold(a_create(), as_of=150)
+    bench.cluster.forgotten = 150
+    with capture_logs() as logs:
+        async with bench.running():
+            await until(lambda: bench.histories.view(WIDGETS))
+            await bench.idle()
+            assert await told_after(bench, 9.0, logs=logs) == 0
+            assert await told_after(bench, 1.0, logs=logs) == 1
+            assert await told_after(bench, 60.0, logs=logs) == 1
+            bench.cluster.write("w-1")
+            bench.cluster.bookmark(further=100)
+            await until(lambda: bench.account.as_of[WIDGETS] > 150)
+            stored = bench.store.now("migrator")
+            ahead = replace(stored.account, as_of={**stored.account.as_of, WIDGETS: 900})
+            bench.feed.bring(bench.store.put(stored, ahead))
+            assert await told_after(bench, 0.0, logs=logs) == 1
+            assert await told_after(bench, 9.0, logs=logs) == 1
+            assert await told_after(bench, 1.0, logs=logs) == 2
+    first, second = lags_in(logs)
+    assert {**first, "event": ""} == {
+        "event": "",
+        "log_level": "warning",
+        "agent": "migrator",
+        "kind": str(WIDGETS),
+        "seen_to": 100,
+        "as_of": 150,
+    }
+    assert second["as_of"] == 900
 
 
 @pytest.mark.requirement("never-oversold.clock-after-watch")

@@ -8,7 +8,7 @@ import pytest
 
 from controller.accounts.account import COUNTED
 from controller.accounts.entries import Outcome, WatchedKind
-from controller.accounts.windows import WindowKey
+from controller.accounts.windows import Window, WindowKey
 from controller.apis.pricebooks import PriceBook
 from controller.clients.kube.client import Object
 from reconcilers.runtime import CallLater
@@ -191,10 +191,11 @@ async def test_the_passing_of_time_alone_is_no_swap_but_money_is_counted_with_ev
         assert bench.account.windows[MONEY].accrued_at == int(bench.now * 1000)
 
 
-def a_pricebook() -> Object:
+def a_pricebook(*, generation: int = 1) -> Object:
+    price = "60" if generation > 1 else "1"
     return {
-        "metadata": {"name": "cluster", "uid": "p", "generation": 1},
-        "spec": {"prices": [{"resource": "cpu", "usdPerHour": "1"}]},
+        "metadata": {"name": "cluster", "uid": "p", "generation": generation},
+        "spec": {"prices": [{"resource": "cpu", "usdPerHour": price}]},
     }
 
 
@@ -211,21 +212,33 @@ async def test_new_prices_are_copied_to_every_account_at_once() -> None:
 
 
 @pytest.mark.requirement("never-oversold.windows")
-async def test_without_any_prices_nothing_is_settled_but_the_fence_is_copied() -> None:
+async def test_without_any_prices_everything_is_settled_but_money() -> None:
     bench = Bench()
     bench.prices.prices = None
-    await bench.hold(a_create(), as_of=100)
+    stored = await bench.hold(a_create(), as_of=100)
+    start = NOON - NOON % 3_600_000
+    money = Window(start, start, 5)
+    before = replace(stored.account, prices="p:1", windows={MONEY: money})
+    bench.feed.bring(bench.store.put(stored, before))
+    with_budgets(bench, MONEY, HOUR)
+    bench.now = (start + 60_000) / 1000
+    hold_pods(bench, 1)
+    bench.cluster.tell(*(COUNTED - {DEPLOYMENTS}), at=101)
     bench.cluster.write("w-1")
     async with bench.running():
+        await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+        await until(lambda: held(bench).get("pods") == 1)
+        assert bench.account.windows == {MONEY: money, HOUR: Window(start, start, 1)}
+        assert bench.account.prices == "p:1"
         suspended = a_mandate(suspend=True)
         suspended["metadata"] = {"name": "migrator", "uid": "7f3a", "generation": 4}
         bench.mandates.store(suspended)
         await until(lambda: bench.account.fence.suspended)
-        await bench.idle()
-        assert bench.outcomes() == [None]
-        bench.prices.bring(PriceBook())
-        bench.look()
-        await until(lambda: bench.outcomes() == [Outcome.PERSISTED])
+        bench.cluster.pricebook = a_pricebook(generation=2)
+        bench.prices.bring(PriceBook("p:2", {"cpu": 60 * 10**9}))
+        await until(lambda: bench.account.prices == "p:2")
+        # For the whole minute, although it passed while nobody knew what it cost.
+        assert bench.account.windows[MONEY] == Window(start, start + 60_000, 10**9 + 5)
 
 
 async def test_a_gap_in_a_counted_kind_is_no_swap_after_the_other_until_all_are_as_far() -> None:
