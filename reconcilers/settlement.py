@@ -3,7 +3,7 @@
 Level-based, one account at a time: whatever happened, the account is read, judged
 against what was watched, and swapped. Any number of these loops may run at once: each
 swap replaces exactly what it was decided from, and one that has seen less than the
-account's `as_of` writes nothing.
+account's `as_of` writes nothing, and says so once if that lasts.
 
 The fence is copied in a swap of its own, so that a kill switch waits for no view.
 
