@@ -11,12 +11,12 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from controller.accounts.account import Account
-from controller.accounts.entries import Action, Entry, Outcome, WatchedKind
+from controller.accounts.entries import Entry, Outcome
 from controller.apis.quantities import MOST
 from controller.apis.resources import Amounts
 
-Group: TypeAlias = tuple[str, int] | tuple[WatchedKind, str, str]
-"""What only one write of all can take: a version of an object, or a name to be created."""
+Group: TypeAlias = tuple[str, int]
+"""What only one write of all can take: a version of an object."""
 
 _HOUR = 3_600_000
 
@@ -60,9 +60,11 @@ def increase(before: Amounts, after: Amounts) -> Amounts:
 
 
 def group_of(entry: Entry) -> Group:
-    """The rivals of a write: they were validated against the same state."""
-    if entry.action is Action.CREATE:
-        return (entry.kind, entry.namespace, entry.name)
+    """The rivals of a write: they were validated against the same version of one object.
+
+    Creates are nobody's rivals, not even of one name: what the first made may be gone when the
+    second takes effect, and its Pods still end.
+    """
     return (entry.uid, entry.version)
 
 

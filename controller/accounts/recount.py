@@ -89,7 +89,8 @@ class _Demand:
     """What makes a fleet larger than its own spec says."""
 
     most: Mapping[_Name, int]
-    """The largest `maxReplicas` of all autoscalers of a target, whosever they are."""
+    """The largest `maxReplicas` of a target's autoscalers: the agent's, and those of people. What
+    another agent would raise is charged to that one."""
     nodes: int
 
 
@@ -104,7 +105,8 @@ def recount(agent: str, views: Mapping[WatchedKind, KindView]) -> Holdings:
     autoscalers = list(_autoscalers(by_kind))
     trees = _grow(agent, by_kind)
     nodes = sum(1 for _ in _living(by_kind, _NODES))
-    demand = _Demand(_most(autoscalers), nodes)
+    counted = (one for one in autoscalers if one.owner in {"", agent})
+    demand = _Demand(_most(counted), nodes)
     added = _added(agent, autoscalers, trees.makers.values())
     parts = [*(_hold(root, demand) for root in trees.roots), *added.values()]
     uids = frozenset(node.version.uid for node in _nodes(trees.roots))
@@ -247,7 +249,12 @@ def _largest_unit(node: _Node, own: Amounts) -> Amounts:
     unit = fleet.unit if fleet else {name: -(-amount // pods) for name, amount in own.items()}
     for child in node.children:
         older = child.version.fleet
-        if older is not None and older.replicas and not child.version.is_deleted:
+        if child.version.is_deleted:
+            continue
+        if older is None:
+            # A StatefulSet makes Pods of its older revision, too, and no object tells which.
+            unit = _larger(unit, child.version.ask)
+        elif older.replicas:
             unit = _larger(unit, older.unit)
     return unit
 

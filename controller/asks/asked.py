@@ -17,6 +17,7 @@ from controller.asks.claims import claimed
 from controller.asks.letting_go import leaves_its_controller, left_behind
 from controller.asks.ownership import owner_of
 from controller.asks.scaling import asks_of_autoscaler, asks_of_scale, scaled_by, target_of
+from controller.asks.selectors import releases
 from controller.asks.values import Asked, AskProblem, Needs, ObjectReference, Surroundings
 from controller.asks.workloads import (
     AUTOSCALER,
@@ -93,7 +94,12 @@ def _asked_by(request: AdmissionRequest, surroundings: Surroundings, agent: str)
         return asks_of_scale(request, surroundings)
     if subresource not in _WHOLE:
         return NOTHING_ASKED
-    problem = _forged(request, kind) or left_behind(request, kind) or claimed(request, kind)
+    problem = (
+        _forged(request, kind)
+        or left_behind(request, kind)
+        or claimed(request, kind)
+        or releases(request, kind)
+    )
     if problem is not None:
         return Asked(owner=owner_of(request.old), problem=problem)
     obj = _as_stored(request) if request.operation in _LASTING else None

@@ -46,9 +46,12 @@ def target_of(autoscaler: Mapping[str, Json] | None, namespace: str) -> ObjectRe
 
 
 def most_of(kind: Kind, obj: Mapping[str, Json], autoscalers: Iterable[Mapping[str, Json]]) -> int:
-    """To how many the autoscalers of its namespace may raise an object; 0: none may."""
-    name = _metadata(obj).get("name")
-    found = (_scaling(autoscaler) for autoscaler in autoscalers)
+    """To how many the autoscalers of its namespace may raise an object; 0: none may.
+
+    Those of its agent, and of people: what another agent would raise is charged to that one.
+    """
+    name, holders = _metadata(obj).get("name"), {"", owner_of(obj)}
+    found = (_scaling(one) for one in autoscalers if owner_of(one) in holders)
     aimed = (one for one in found if one is not None and (one.group, one.resource) == kind)
     return max((one.most for one in aimed if one.name == name), default=0)
 

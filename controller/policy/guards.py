@@ -43,6 +43,8 @@ PROTECTED_KINDS: dict[str, tuple[str, ...]] = {
         "nodes/proxy",
         "services/proxy",
     ),
+    # what a controller makes Pods of again, unseen
+    "apps": ("controllerrevisions",),
     # what a node, a runtime, a volume or a device is
     "node.k8s.io": (_EVERY,),
     "storage.k8s.io": (_EVERY,),

@@ -29,16 +29,16 @@ CHARGES = [
     ),
     pytest.param(
         (a_create("a", uid="web-1", after=1), a_create("b", uid="web-2", after=2, version=50)),
-        5,
-        id="creates of one name are rivals, whatever was settled between them",
+        6,
+        id="creates of one name add up: the first may be gone, and its Pods still end",
     ),
     pytest.param(
-        (a_create("a", after=1), a_create("b", name="api", after=1)),
+        (a_create("a", after=1), a_create("b", uid="api-1", name="api", after=1)),
         5,
         id="creates of two names count both",
     ),
     pytest.param(
-        (a_create("a", after=1), a_create("b", kind=PODS, after=1)),
+        (a_create("a", after=1), a_create("b", uid="web-2", kind=PODS, after=1)),
         5,
         id="creates of one name in two kinds count both",
     ),

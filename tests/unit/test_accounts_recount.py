@@ -145,6 +145,16 @@ TREES = [
         id="a person's autoscaler, too",
     ),
     pytest.param(
+        seen(deployments=[a_fleet()], horizontalpodautoscalers=[an_autoscaler(8, owner="other")]),
+        amounts(300, 3),
+        id="but not another agent's, who answers for it",
+    ),
+    pytest.param(
+        seen(statefulsets=[a_fleet("r")], pods=[a_pod("p1", unit=LARGE)]),
+        amounts(3000, 3),
+        id="a StatefulSet may make more Pods of its older template",
+    ),
+    pytest.param(
         seen(deployments=[a_fleet(replicas=9)], horizontalpodautoscalers=[an_autoscaler(8)]),
         amounts(900, 9),
         id="an autoscaler below what is there adds nothing",

@@ -134,7 +134,7 @@ def test_another_object_of_the_name_does_not_end_a_create_that_may_follow_it() -
         a_create("second", uid="web-2", after=1),
     )
     account = granted(an_account(), a_proposal(first, limit=1))
-    account = granted(account, a_proposal(second, limit=1))
+    account = granted(account, a_proposal(second, limit=2))
     account = settled(account, created(first, 20))
     assert outcomes(account) == {"first": Outcome.PERSISTED, "second": None}
     ended = a_version(30, "first", uid="web-1", is_deleted=True)
@@ -176,12 +176,20 @@ def test_a_person_may_have_scaled_it() -> None:
 
 
 @pytest.mark.requirement("never-oversold.protocol")
+def test_a_name_that_is_created_deleted_and_created_is_not_sold_twice() -> None:
+    """Both took effect, and the Pods of the first may end for as long as they like."""
+    account = granted(an_account(), a_proposal(a_create("first", uid="web-1", after=1), limit=1))
+    second = a_proposal(a_create("second", uid="web-2", after=1), limit=1)
+    assert reserve(account, second) == Exhausted("pods", asked=1, limit=1, held=1)
+
+
+@pytest.mark.requirement("never-oversold.protocol")
 def test_a_write_that_is_sent_again_after_a_503_keeps_the_entry_that_it_will_need() -> None:
     account = granted(an_account(), a_proposal(a_create(after=1), limit=1))
     again = replace(a_create(after=1), attempt=a_create().attempt._replace(replica="replica-b"))
     account = granted(account, a_proposal(again, limit=1))
     assert charge(account) == pods(1)
-    assert reserve(account, a_proposal(a_create("b", name="api", after=1), limit=1)) == Exhausted(
+    assert reserve(account, a_proposal(a_create("b", uid="api-1", name="api", after=1), limit=1)) == Exhausted(
         "pods", asked=1, limit=1, held=1
     )
 

@@ -143,6 +143,7 @@ def test_what_an_autoscaler_may_raise_counts_as_raised() -> None:
     "other",
     [
         pytest.param(an_autoscaler(name="other"), id="another name"),
+        pytest.param(an_autoscaler(owner="other"), id="another agent's"),
         pytest.param(an_autoscaler(target=STATEFUL_SETS), id="another kind"),
         pytest.param(
             an_autoscaler(target=Target("example.com", "v1", "Deployment", "deployments")),

@@ -110,6 +110,7 @@ def test_suspension_comes_before_every_other_reason() -> None:
         ("node.k8s.io", "runtimeclasses", ""),
         ("storage.k8s.io", "storageclasses", ""),
         ("scheduling.k8s.io", "priorityclasses", ""),
+        ("apps", "controllerrevisions", ""),
         ("resource.k8s.io", "deviceclasses", ""),
         ("resource.k8s.io", "resourceslices", ""),
     ],
