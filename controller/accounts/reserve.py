@@ -278,7 +278,7 @@ def _find_missing(
     if not is_counted(account):
         return Uncounted("what the agent holds is being counted")
     if limits.prices.identity != account.prices:
-        return Uncounted("the prices changed and are not in force yet")
+        return Uncounted("the prices that it would be charged by are not in force yet")
     return None
 
 

@@ -62,7 +62,8 @@ def _told(granted: Granted, found: Exhausted, asked: Asked) -> Denial:
     if budget is None:
         code, rule = Code.QUOTA_EXCEEDED, "What an agent's objects hold stays within its quota"
         more = " more" if asked.before and asked.owner == whose else ""
-        message, is_final = f"asks {_amount(found)}{more} for {whose}", True
+        # What is held may end by itself: Pods that are ending, a Job that finishes.
+        message, is_final = f"asks {_amount(found)}{more} for {whose}", found.asked > found.limit
     else:
         code, rule = Code.BUDGET_EXCEEDED, "What an agent spends stays within its budgets"
         is_final = not found.ends_at or found.asked > found.limit

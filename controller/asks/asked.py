@@ -91,7 +91,7 @@ def asked_by(request: AdmissionRequest, surroundings: Surroundings, *, agent: st
 def _asked_by(request: AdmissionRequest, surroundings: Surroundings, agent: str) -> Asked:
     kind, subresource = _kind_of(request), request.target.subresource
     if subresource == "scale" and kind in SCALABLE:
-        return asks_of_scale(request, surroundings)
+        return asks_of_scale(request, surroundings, agent=agent)
     if subresource not in _WHOLE:
         return NOTHING_ASKED
     problem = (
@@ -105,7 +105,7 @@ def _asked_by(request: AdmissionRequest, surroundings: Surroundings, agent: str)
     obj = _as_stored(request) if request.operation in _LASTING else None
     if kind == AUTOSCALER:
         return asks_of_autoscaler(request.old, obj, surroundings.scaled, agent=agent)
-    asked = asks_of_change(kind, request.old, obj, surroundings)
+    asked = asks_of_change(kind, request.old, obj, surroundings, agent=agent)
     # What its controller lets go of is replaced: it comes on top of what is held already.
     return replace(asked, before=NOTHING) if leaves_its_controller(request) else asked
 

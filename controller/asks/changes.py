@@ -14,7 +14,7 @@ from controller.apis.json import Json
 from controller.apis.resources import CPU, MEMORY, PODS, Amounts
 from controller.asks.ownership import owner_of
 from controller.asks.reading import Reader
-from controller.asks.scaling import most_of
+from controller.asks.scaling import most_of, sides_for
 from controller.asks.values import Asked, Surroundings
 from controller.asks.workloads import (
     CRON_JOBS,
@@ -53,6 +53,8 @@ def asks_of_change(
     old: Mapping[str, Json] | None,
     new: Mapping[str, Json] | None,
     surroundings: Surroundings,
+    *,
+    agent: str = "",
 ) -> Asked:
     """What one object asks before and after a write.
 
@@ -61,6 +63,7 @@ def asks_of_change(
         old: as stored; None: it is created.
         new: as it is to be; None: it is deleted.
         surroundings: how many nodes, and which autoscalers there are.
+        agent: who sent it.
     """
     nodes, owner = surroundings.nodes, owner_of(old)
     held = read_ask(*kind, old, nodes=nodes).ask if old is not None else _NOTHING
@@ -78,10 +81,18 @@ def asks_of_change(
         return Asked(owner=owner, problem=OLDER_SCALED)
     reader = Reader()
     fleet = _replacing(reader, kind, (old, new), before=before, after=wanted.fleet)
-    most = most_of(kind, new, surroundings.autoscalers) if kind in SCALABLE else 0
+    scalers = surroundings.autoscalers if kind in SCALABLE else ()
+    holder = agent or owner_of(new) if old is None else owner
+    most = most_of(kind, new, scalers, holder=holder)
+
+    def sides(most_before: int, most_after: int) -> tuple[Amounts, Amounts]:
+        stored = held.total if before is None else _total(before, most=most_before, nodes=nodes)
+        return stored, _total(fleet, most=most_after, nodes=nodes)
+
+    stored, raised = sides_for(sides, most, is_own=agent in {"", holder})
     return Asked(
-        before=_total(before, most=most, nodes=nodes) if before is not None else held.total,
-        after=_total(fleet, most=most, nodes=nodes),
+        before=stored,
+        after=raised,
         unit=fleet.unit,
         field=_field(kind, before, fleet),
         owner=owner,

@@ -4,7 +4,7 @@ An autoscaler of an agent asks for what it may add to its target; where the targ
 that agent's, for all of it, since that agent alone answers for it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -45,18 +45,45 @@ def target_of(autoscaler: Mapping[str, Json] | None, namespace: str) -> ObjectRe
     return ObjectReference(scaling.group, _VERSION, scaling.resource, namespace, scaling.name)
 
 
-def most_of(kind: Kind, obj: Mapping[str, Json], autoscalers: Iterable[Mapping[str, Json]]) -> int:
+def most_of(
+    kind: Kind,
+    obj: Mapping[str, Json],
+    autoscalers: Iterable[Mapping[str, Json]],
+    *,
+    holder: str,
+) -> int:
     """To how many the autoscalers of its namespace may raise an object; 0: none may.
 
     Those of its agent, and of people: what another agent would raise is charged to that one.
     """
-    name, holders = _metadata(obj).get("name"), {"", owner_of(obj)}
+    name, holders = _metadata(obj).get("name"), {"", holder}
     found = (_scaling(one) for one in autoscalers if owner_of(one) in holders)
     aimed = (one for one in found if one is not None and (one.group, one.resource) == kind)
     return max((one.most for one in aimed if one.name == name), default=0)
 
 
-def asks_of_scale(request: AdmissionRequest, surroundings: Surroundings) -> Asked:
+def sides_for(
+    sides: Callable[[int, int], tuple[Amounts, Amounts]], most: int, *, is_own: bool
+) -> tuple[Amounts, Amounts]:
+    """What an object asks before and after a write, where autoscalers may raise it.
+
+    What an object of somebody else may be raised to is not the agent's to answer for, until
+    the agent raises it: then all of it is.
+
+    Args:
+        sides: both, by the most that it may be raised to before and after.
+        most: what its autoscalers may raise it to.
+        is_own: it is the agent's already.
+    """
+    if is_own:
+        return sides(most, most)
+    plain = sides(0, 0)
+    return sides(0, most) if increase(*plain) else plain
+
+
+def asks_of_scale(
+    request: AdmissionRequest, surroundings: Surroundings, *, agent: str = ""
+) -> Asked:
     """What the scaled object asks before and after a write of its `/scale`."""
     kind, stored = (request.target.group, request.target.resource), surroundings.scaled
     if stored is None:
@@ -69,8 +96,13 @@ def asks_of_scale(request: AdmissionRequest, surroundings: Surroundings) -> Aske
         return Asked(owner=owner, problem=found[0] if found else None)
     if counts[1] > counts[0] and may_scale_older(kind, stored):
         return Asked(owner=owner, problem=OLDER_SCALED)
-    most = most_of(kind, stored, surroundings.autoscalers)
-    before, after = (replace(ask.fleet, replicas=count).total(most) for count in counts)
+    most = most_of(kind, stored, surroundings.autoscalers, holder=owner)
+    old, new = (replace(ask.fleet, replicas=count) for count in counts)
+
+    def sides(most_before: int, most_after: int) -> tuple[Amounts, Amounts]:
+        return old.total(most_before), new.total(most_after)
+
+    before, after = sides_for(sides, most, is_own=agent in {"", owner})
     return Asked(before, after, ask.fleet.unit, "spec.replicas", owner)
 
 

@@ -146,7 +146,7 @@ def test_amounts_are_in_the_notation_of_mandates(
     assert (denial.code, denial.field, denial.retry) == (
         Code.QUOTA_EXCEEDED,
         asked.field or None,
-        False,
+        found.asked <= found.limit,
     )
 
 

@@ -155,3 +155,20 @@ def test_what_an_autoscaler_may_raise_counts_as_raised() -> None:
 def test_autoscalers_of_others_do_not_count(other: Object) -> None:
     asked = asked_by(creating(at_rest(status=None)), around(autoscalers=(other,)))
     assert sides(asked) == (NONE, units(4))
+
+
+@pytest.mark.parametrize(
+    ("replicas", "before", "after"),
+    [
+        pytest.param(4, 4, 4, id="touched: nothing is asked"),
+        pytest.param(3, 4, 3, id="lowered: nothing is asked"),
+        pytest.param(5, 4, 10, id="raised: all that it may become"),
+    ],
+)
+def test_of_a_persons_object_only_a_raise_answers_for_its_autoscaler(
+    replicas: int, before: int, after: int
+) -> None:
+    known = around(autoscalers=(an_autoscaler(10),))
+    old, new = at_rest(replicas=4), at_rest(replicas=replicas)
+    asked = asked_by(updating(old, new), known, agent="migrator")
+    assert sides(asked) == (units(before), units(after))

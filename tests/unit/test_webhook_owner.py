@@ -23,6 +23,8 @@ from tests.builders import (
 from tests.jsonpatches import apply_patch
 from tests.recorded import annotated
 
+AUTOSCALERS = Target("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+
 
 async def mutated(desk: Desk, request: AdmissionRequest) -> dict[str, Json]:
     """The object after the patch."""
@@ -58,13 +60,40 @@ async def test_what_the_agent_updates_is_its_own_if_it_asks_more(
 
 
 @pytest.mark.requirement("identity-carried.owner-label")
-async def test_whether_it_asks_more_depends_on_what_is_around_it(tmp_path: Path) -> None:
-    """An autoscaler may have taken it further already than the agent does now."""
+@pytest.mark.parametrize(
+    ("scaled", "owner"),
+    [
+        pytest.param(True, AGENT_NAME, id="its target is there"),
+        pytest.param(False, "another-agent", id="there is nothing to be raised"),
+    ],
+)
+async def test_whether_an_autoscaler_asks_more_depends_on_its_target(
+    tmp_path: Path, *, scaled: bool, owner: str
+) -> None:
+    desk = await a_desk(tmp_path)
+    target = deployment(replicas=1) if scaled else None
+    desk.surroundings.answer = Surroundings(scaled=target)
+    old, new = (owned(an_autoscaler(most=most), "another-agent") for most in (2, 9))
+    request = a_request(Operation.UPDATE, target=AUTOSCALERS, obj=new, old=old)
+    assert owner_of(await mutated(desk, request)) == owner
+
+
+@pytest.mark.requirement("identity-carried.owner-label")
+@pytest.mark.parametrize(
+    ("replicas", "owner"),
+    [
+        pytest.param(3, AGENT_NAME, id="raised, it becomes the agent's"),
+        pytest.param(2, "another-agent", id="touched, it stays"),
+    ],
+)
+async def test_what_an_autoscaler_may_raise_is_no_raise_of_the_agents(
+    tmp_path: Path, replicas: int, owner: str
+) -> None:
     desk = await a_desk(tmp_path)
     desk.surroundings.answer = Surroundings(autoscalers=(an_autoscaler(most=9),))
-    request = a_request(Operation.UPDATE, obj=deployment(replicas=3), old=deployment(replicas=2))
-    assert owner_of(await mutated(desk, request)) == "another-agent"
-    assert [needs.autoscalers for needs in desk.surroundings.asked] == [True]
+    old, new = (deployment(replicas=number) for number in (2, replicas))
+    request = a_request(Operation.UPDATE, obj=annotated(new, note="x"), old=old)
+    assert owner_of(await mutated(desk, request)) == owner
 
 
 @pytest.mark.requirement("identity-carried.owner-label")
