@@ -189,9 +189,9 @@ def test_a_write_that_is_sent_again_after_a_503_keeps_the_entry_that_it_will_nee
     again = replace(a_create(after=1), attempt=a_create().attempt._replace(replica="replica-b"))
     account = granted(account, a_proposal(again, limit=1))
     assert charge(account) == pods(1)
-    assert reserve(account, a_proposal(a_create("b", uid="api-1", name="api", after=1), limit=1)) == Exhausted(
-        "pods", asked=1, limit=1, held=1
-    )
+    assert reserve(
+        account, a_proposal(a_create("b", uid="api-1", name="api", after=1), limit=1)
+    ) == Exhausted("pods", asked=1, limit=1, held=1)
 
 
 @pytest.mark.requirement("never-oversold.fence-copied")
