@@ -216,7 +216,18 @@ def _hold(node: _Node, demand: _Demand) -> Amounts:
     if missing > 0:
         unit = _largest_unit(node, own)
         made = total((made, {name: amount * missing for name, amount in unit.items()}))
-    return _larger(own, made)
+    return _larger(total((own, _beside(node))), made)
+
+
+def _beside(node: _Node) -> Amounts:
+    """The Pods of a tree that live beside all that its makers make, until they have ended."""
+    parts: list[Amounts] = []
+    for child in node.children:
+        if child.kind != _PODS:
+            parts.append(_beside(child))
+        elif not child.version.is_deleted and not _standing(child, node.kind):
+            parts.append(child.version.ask)
+    return total(parts)
 
 
 def _own(node: _Node, demand: _Demand) -> Amounts:

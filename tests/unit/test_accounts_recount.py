@@ -80,6 +80,15 @@ TREES = [
         id="Pods that are ending have successors beside them",
     ),
     pytest.param(
+        seen(
+            deployments=[a_fleet(replicas=2, unit=LARGE)],
+            replicasets=[a_replicaset("old", 1), a_replicaset("new", 1, unit=LARGE)],
+            pods=[ending(a_pod("o1", by="old")), a_pod("o2", by="old")],
+        ),
+        amounts(2100, 3),
+        id="a Pod that is ending is beside all that the new template may make",
+    ),
+    pytest.param(
         seen(statefulsets=[a_fleet("r")], pods=[ending(PODS[0]), *PODS[1:]]),
         amounts(300, 3),
         id="a StatefulSet waits for the end of the Pod that it replaces",
