@@ -242,11 +242,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "A write that its Account does not take in, or has taken in already, leaves no second "
         "record of an attempt.",
     ),
-    Requirement(
-        "record-before-effect.lossless",
-        "A webhook process that is stopped in order answers every write that it took, and each is "
-        "recorded.",
-    ),
     # The sum granted never exceeds a quota or budget, whatever the races, crashes and retries.
     Requirement(
         "never-oversold.protocol",

@@ -158,7 +158,7 @@ def logged(cluster: Cluster, name: str, *, about: str, of: TestAgent | None = No
     return "\n".join(line for line in about_it if of is None or of.name in line)
 
 
-@pytest.mark.requirement("record-before-effect.lossless")
+@pytest.mark.requirement("fail-closed.drained")
 def test_processes_are_restarted_in_turn_and_no_write_fails(
     trio: Cluster, agent: TestAgent
 ) -> None:

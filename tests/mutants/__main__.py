@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.mutants.patches import BadPatchError, Mutant, read_mutants
-from tests.mutants.runs import Run, run_tests, why_not_caught
+from tests.mutants.runs import WHOLE_SECONDS, Run, run_tests, why_not_caught
 from tests.mutants.scratch import GitError, Worktree, scratch_worktree
 from tests.requirements import REQUIREMENTS
 
@@ -49,7 +49,8 @@ def check_mutants(root: Path, mutants: Sequence[Mutant], promises: Sequence[str]
     """Print what becomes of each mutant and the figure; whether all of it is as it should be."""
     with scratch_worktree(root) as tree:
         _say(f"breaking {tree.content} in a scratch worktree")
-        whole = run_tests(tree.path, sorted({test for mutant in mutants for test in mutant.tests}))
+        tests = sorted({test for mutant in mutants for test in mutant.tests})
+        whole = run_tests(tree.path, tests, timeout=WHOLE_SECONDS)
         if mutants and not whole.passed:
             _say(f"{whole.output}\nthe tests do not pass on the unbroken code")
         verdicts = [_told(break_one(tree, mutant)) for mutant in mutants] if whole.passed else []

@@ -17,6 +17,9 @@ from xml.etree import ElementTree as ET
 from tests.mutants import plugin
 
 TIMEOUT_SECONDS = 120
+"""Of the tests of one mutant."""
+WHOLE_SECONDS = 900
+"""Of the tests of all of them, once, on the unbroken code."""
 _NONSENSE = (
     "ImportError",
     "ModuleNotFoundError",
