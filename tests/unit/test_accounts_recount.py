@@ -117,6 +117,11 @@ TREES = [
         id="a Pod that the agent hung into the tree takes no other's place",
     ),
     pytest.param(
+        seen(deployments=[a_fleet()], pods=[a_pod(f"p{n}", by="d") for n in range(4)]),
+        amounts(300, 3),
+        id="no Deployment's controller makes Pods: those that name it are nobody's",
+    ),
+    pytest.param(
         seen(pods=[a_pod("p", by="somebody-unknown")]), amounts(0, 0), id="nobody's Pod is nobody's"
     ),
     pytest.param(
