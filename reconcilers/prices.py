@@ -6,16 +6,11 @@ everything but money goes on. It charges nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
-from types import MappingProxyType
 
 import structlog
 
 from controller.accounts.account import Account
-from controller.accounts.accrual import turn
-from controller.accounts.settle import Spending
 from controller.apis.pricebooks import UNKNOWN_PRICES, PriceBook
-from controller.apis.resources import USD
 from controller.clients.kube.errors import NotFoundError
 from controller.clients.kube.resources import PRICEBOOKS
 from controller.feeds.registry import PRICES, read_pricebook
@@ -47,15 +42,14 @@ class Pricing:
             KubeError: the API server could not be asked.
         """
         prices = await self._look_up(account)
-        is_unknown = prices is UNKNOWN_PRICES
-        if is_unknown and not self._is_told:
+        if not prices.is_known and not self._is_told:
             log.warning("prices unknown: what agents hold is charged later, for all of the time")
-        self._is_told = is_unknown
+        self._is_told = not prices.is_known
         return prices
 
     async def _look_up(self, account: Account) -> PriceBook:
         known = self._last_valid()
-        if known is UNKNOWN_PRICES or known.identity == account.prices:
+        if not known.is_known or known.identity == account.prices:
             return known
         try:
             stored = read_pricebook(await self._client.get(PRICEBOOKS, PRICES))
@@ -66,23 +60,3 @@ class Pricing:
     def _last_valid(self) -> PriceBook:
         known = self._known()
         return UNKNOWN_PRICES if known is None else known
-
-
-def left_uncharged(settled: Account, *, before: Account, spending: Spending) -> Account:
-    """What `settle` made of an account by unknown prices, with the money left to be charged.
-
-    It accrues once prices are known, for all of the time: time that passed for nothing would
-    let an agent spend twice. The account stays by the prices that it was charged by.
-    """
-    turned = turn(
-        before.windows,
-        now=spending.now,
-        needed=spending.windows,
-        wanted=before.wanted,
-        rate=None,
-    )
-    windows = {
-        key: turned[key] if key.resource == USD else window
-        for key, window in settled.windows.items()
-    }
-    return replace(settled, windows=MappingProxyType(windows), prices=before.prices)

@@ -28,7 +28,7 @@ from controller.accounts.account import COUNTED, Account
 from controller.accounts.entries import WatchedKind
 from controller.accounts.settle import Spending, ViewTooOld, is_worth_a_swap, settle
 from controller.accounts.views import KindView, Version
-from controller.apis.pricebooks import UNKNOWN_PRICES, PriceBook
+from controller.apis.pricebooks import PriceBook
 from controller.clients.kube.accounts import AccountMissingError, Stored
 from controller.clients.kube.errors import ConflictError, KubeError
 from controller.clients.kube.resources import Key
@@ -49,7 +49,7 @@ from reconcilers.needs import (
     start_of,
 )
 from reconcilers.ports import Pacing, Ports
-from reconcilers.prices import Pricing, left_uncharged
+from reconcilers.prices import Pricing
 from reconcilers.runtime import Result, Timer, WorkQueue, run_loop
 from reconcilers.trees import Trees, reduced
 
@@ -234,7 +234,6 @@ class Settlement:
         # From here to the swap nothing is awaited: one moment is judged.
         views = self._views(kinds, account)
         self._await_moment(account, views)
-        spending = self._spending(mandate, prices)
         settled = settle(
             account,
             views,
@@ -242,14 +241,12 @@ class Settlement:
             ledgered=self._ports.ledger.committed(),
             overdue=overdue,
             unwatchable=unwatchable,
-            spending=spending,
+            spending=self._spending(mandate, prices),
         )
         if isinstance(settled, ViewTooOld):
             self._note_lag(account.agent, settled)
             return Result(requeue_after=_LATE_SECONDS)
         self._lags.pop(account.agent, None)
-        if prices is UNKNOWN_PRICES:
-            settled = left_uncharged(settled, before=account, spending=spending)
         catches_up = is_behind(account, views) and settled.as_of != account.as_of
         if not (catches_up or self._is_due(account, settled, memory)):
             return Result(requeue_after=self._seconds_until_next(account, memory))

@@ -43,6 +43,7 @@ class Spending:
     windows: Collection[WindowKey]
     """Of the mandate's budgets."""
     prices: PriceBook
+    """While they are unknown, the account stays charged by those that it knows."""
 
 
 def settle(
@@ -86,7 +87,7 @@ def settle(
         pending=pending,
         windows=spend(_turned(account, spending), changes=changes),
         wanted=(),
-        prices=spending.prices.identity,
+        prices=spending.prices.identity if spending.prices.is_known else account.prices,
     )
 
 
@@ -196,13 +197,18 @@ def _is_spent_now(before: Entry, after: Entry) -> bool:
 
 
 def _turned(account: Account, spending: Spending) -> Mapping[WindowKey, Window]:
-    """The windows now, charged by all that could be held until now: what is granted, too."""
+    """The windows now, charged by all that could be held until now: what is granted, too.
+
+    What is not counted yet, or has no known prices, accrues later, for all of the time: time
+    that passed for nothing would let an agent spend twice.
+    """
+    can_tell = is_counted(account) and spending.prices.is_known
     return turn(
         account.windows,
         now=spending.now,
         needed=spending.windows,
         wanted=account.wanted,
-        rate=_rate(account, spending.prices) if is_counted(account) else None,
+        rate=_rate(account, spending.prices) if can_tell else None,
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+_UNKNOWN: Final = "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
@@ -20,7 +22,12 @@ class PriceBook:
     rates: Mapping[str, int] = field(default_factory=lambda: MappingProxyType(dict[str, int]()))
     """Resource → nano-USD per hour of one unit as people buy it: one CPU, one GiB, one pod."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anybody can say what things cost; that nothing is priced is known, too."""
+        return self.identity != _UNKNOWN
 
-UNKNOWN_PRICES: Final = PriceBook(identity="unknown")
+
+UNKNOWN_PRICES: Final = PriceBook(identity=_UNKNOWN)
 """While nobody can say what things cost; not that nothing is priced. No account is ever charged
 by these, so whoever reserves by them is told that the account is charged by others."""

@@ -12,6 +12,7 @@ from controller.accounts.account import ASKS_VERSION, COUNTED, Account
 from controller.accounts.limits import Limits
 from controller.accounts.reserve import Proposal, Reserved, Uncounted, reserve
 from controller.accounts.settle import Spending, settle
+from controller.accounts.views import KindView
 from controller.accounts.windows import Window, WindowKey
 from controller.apis.mandates import Budget
 from controller.apis.pricebooks import UNKNOWN_PRICES, PriceBook
@@ -19,7 +20,7 @@ from controller.apis.resources import CHANGES, USD, Amounts
 from controller.clients.kube.client import Object
 from controller.clients.kube.errors import NotFoundError, UnreachableError
 from controller.clients.kube.resources import PRICEBOOKS, Key, Resource
-from reconcilers.prices import Pricing, left_uncharged
+from reconcilers.prices import Pricing
 from tests.accounts import NOON, an_account, an_entry
 
 OLD = PriceBook("p-1:1", {"cpu": 10})
@@ -142,15 +143,14 @@ def settled_without_prices(account: Account, *, now: int, wanted: WindowKey = MO
     spending = Spending(now=now, windows={MONEY, RATE, wanted}, prices=UNKNOWN_PRICES)
     settled = settle(
         account,
-        {},
+        {kind: KindView(10, 10, {}) for kind in COUNTED},
         fence=account.fence,
         ledgered=(),
         overdue={},
-        unwatchable=COUNTED,
         spending=spending,
     )
     assert isinstance(settled, Account)
-    return left_uncharged(settled, before=account, spending=spending)
+    return settled
 
 
 @pytest.mark.requirement("never-oversold.windows")
