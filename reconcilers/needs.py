@@ -94,7 +94,7 @@ def needed_windows(mandate: StoredMandate | None) -> frozenset[WindowKey]:
     if mandate is None or not isinstance(mandate.content, Mandate):
         return frozenset()
     budgets = mandate.content.budgets
-    return frozenset(WindowKey(budget.resource, budget.window_seconds) for budget in budgets)
+    return frozenset(WindowKey.of(budget) for budget in budgets)
 
 
 def is_idle(account: Account) -> bool:

@@ -23,10 +23,14 @@ class Limits:
     """What exceeds them is entered all the same, and told (`Reserved.excess`)."""
 
     @property
-    def hold_anything(self) -> bool:
+    def concern_holdings(self) -> bool:
         """Whether what live objects hold is limited, by amount or by what it costs."""
-        costs = any(budget.resource == USD for budget in self.budgets)
-        return not self.are_relaxed and (bool(self.quota) or costs)
+        return bool(self.quota) or any(budget.resource == USD for budget in self.budgets)
+
+    @property
+    def hold_anything(self) -> bool:
+        """Whether they do, and refuse what exceeds them."""
+        return self.concern_holdings and not self.are_relaxed
 
 
 UNLIMITED = Limits()

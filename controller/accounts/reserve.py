@@ -19,6 +19,8 @@ from controller.apis.resources import CHANGES, NOTHING, USD, Amounts
 from controller.prices.rates import Unpriced, rate_of
 
 _AT_ONCE = {Action.UNTRACED: Outcome.ALLOWED, Action.NOTHING: Outcome.NO_OP}
+_Sides: TypeAlias = tuple[Amounts, Amounts]
+"""What the agent may come to hold without one more write, and with it."""
 _WITHOUT_STAMP = frozenset({Action.DELETE, Action.VALUE})
 
 
@@ -225,11 +227,13 @@ def _hold_limits(
     account: Account, grown: Account, entry: Entry, limits: Limits
 ) -> Exhausted | Uncounted | Unopened | Unpriced | None:
     raises = increase(entry.before, entry.after) if entry.is_open else NOTHING
+    holds = raises and limits.concern_holdings
+    sides = (charge(account), charge(grown)) if holds else None
     exceeded = (
-        (_hold_quota(account, grown, raises, limits.quota) if raises else None)
+        (_hold_quota(account, sides, raises, limits.quota) if sides else None)
         or _find_missing(account, entry, raises, limits)
         or _hold_changes(account, grown, limits)
-        or (_hold_spending(account, grown, limits) if raises else None)
+        or (_hold_spending(account, sides, limits) if sides else None)
     )
     if isinstance(exceeded, Exhausted) and 0 < exceeded.ends_at <= entry.made_at:
         # It is charged for as long as it stands, but nobody is told to come when it has ended.
@@ -238,14 +242,14 @@ def _hold_limits(
 
 
 def _hold_quota(
-    account: Account, grown: Account, raises: Amounts, quota: Amounts
+    account: Account, sides: _Sides, raises: Amounts, quota: Amounts
 ) -> Exhausted | Uncounted | None:
     limited = {resource: asked for resource, asked in raises.items() if resource in quota}
     if not limited:
         return None
     if not is_counted(account):
         return Uncounted("what the agent holds is being counted")
-    held, counted = charge(account), charge(grown)
+    held, counted = sides
     found: list[Exhausted] = []
     for resource, asked in limited.items():
         limit = quota[resource]
@@ -265,7 +269,7 @@ def _find_missing(
     """What must be there before budgets can be held."""
     is_change = entry.is_open or entry.outcome is Outcome.ALLOWED
     needed = {
-        WindowKey(budget.resource, budget.window_seconds)
+        WindowKey.of(budget)
         for budget in limits.budgets
         if (raises if budget.resource == USD else is_change)
     }
@@ -284,7 +288,7 @@ def _find_missing(
 
 def _hold_changes(account: Account, grown: Account, limits: Limits) -> Exhausted | None:
     for budget in limits.budgets:
-        key = WindowKey(budget.resource, budget.window_seconds)
+        key = WindowKey.of(budget)
         if budget.resource != CHANGES or key not in grown.windows:
             continue
         window = account.windows[key]
@@ -295,11 +299,11 @@ def _hold_changes(account: Account, grown: Account, limits: Limits) -> Exhausted
     return None
 
 
-def _hold_spending(account: Account, grown: Account, limits: Limits) -> Exhausted | Unpriced | None:
+def _hold_spending(account: Account, sides: _Sides, limits: Limits) -> Exhausted | Unpriced | None:
     budgets = [budget for budget in limits.budgets if budget.resource == USD]
     if not budgets:
         return None
-    before, after = (rate_of(charge(one), limits.prices) for one in (account, grown))
+    before, after = (rate_of(held, limits.prices) for held in sides)
     if isinstance(after, Unpriced):
         return after
     # Whatever is held without a price now was granted without a budget.
@@ -309,7 +313,7 @@ def _hold_spending(account: Account, grown: Account, limits: Limits) -> Exhauste
 
 def _overspent(account: Account, budget: Budget, before: int, after: int) -> Exhausted | None:
     """Hold the rest of this window, and a whole one like those to come (DESIGN §4.3)."""
-    key = WindowKey(budget.resource, budget.window_seconds)
+    key = WindowKey.of(budget)
     window = account.windows.get(key)
     if window is None or after <= before:
         return None

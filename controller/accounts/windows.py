@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
+from controller.apis.mandates import Budget
 from controller.apis.resources import CHANGES
 
 
@@ -22,6 +23,11 @@ class WindowKey(NamedTuple):
     def __str__(self) -> str:
         """Such as `usd/86400`."""
         return f"{self.resource}/{self.seconds}"
+
+    @classmethod
+    def of(cls, budget: Budget) -> "WindowKey":
+        """The window that a budget is spent in."""
+        return cls(budget.resource, budget.window_seconds)
 
     @classmethod
     def parse(cls, text: str) -> "WindowKey":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from controller.apis.json import Json
+from controller.apis.json import Json, section_of
 from controller.apis.requests import AdmissionRequest, Operation
 from controller.apis.resources import NOTHING
 from controller.asks.changes import asks_of_change
@@ -136,14 +136,9 @@ def _forged(request: AdmissionRequest, kind: Kind) -> AskProblem | None:
     """A status by which the object would count otherwise, and that no controller reported."""
     if request.target.subresource != "status":
         return None
-    old, new = _status(request.old), _status(request.obj)
+    old, new = section_of(request.old, "status"), section_of(request.obj, "status")
     for key in _COUNTED_STATUS.get(kind, ()):
         if old.get(key) != new.get(key):
             message = "says what the object holds: only the cluster's own controllers write it"
             return AskProblem(f"status.{key}", message)
     return None
-
-
-def _status(obj: Mapping[str, Json] | None) -> Mapping[str, Json]:
-    status = obj.get("status") if obj is not None else None
-    return status if isinstance(status, dict) else {}

@@ -9,7 +9,7 @@ is still held. Says so; what follows is decided in `controller.asks.asked`.
 from collections.abc import Mapping
 from typing import Final
 
-from controller.apis.json import Json
+from controller.apis.json import Json, section_of
 from controller.apis.requests import AdmissionRequest, Operation
 from controller.asks.ownership import AGENT, controller_of, owner_of
 from controller.asks.values import AskProblem
@@ -69,13 +69,13 @@ def _added_finalizers(request: AdmissionRequest) -> list[Json]:
 
 
 def _finalizers(obj: Mapping[str, Json] | None) -> list[Json]:
-    found = _metadata(obj).get("finalizers")
+    found = section_of(obj, "metadata").get("finalizers")
     return found if isinstance(found, list) else []
 
 
 def _labels(obj: Mapping[str, Json] | None) -> Mapping[str, Json]:
     """Without Governor's own, which no controller selects by."""
-    found = _metadata(obj).get("labels")
+    found = section_of(obj, "metadata").get("labels")
     labels = found if isinstance(found, dict) else {}
     return {name: value for name, value in labels.items() if name != AGENT}
 
@@ -83,8 +83,3 @@ def _labels(obj: Mapping[str, Json] | None) -> Mapping[str, Json]:
 def _selector(obj: Mapping[str, Json] | None) -> Json:
     spec = obj.get("spec") if obj is not None else None
     return spec.get("selector") if isinstance(spec, dict) else None
-
-
-def _metadata(obj: Mapping[str, Json] | None) -> Mapping[str, Json]:
-    metadata = obj.get("metadata") if obj is not None else None
-    return metadata if isinstance(metadata, dict) else {}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from controller.accounts.charges import increase
-from controller.apis.json import Json
+from controller.apis.json import Json, section_of
 from controller.apis.requests import AdmissionRequest, Operation
 from controller.asks.values import Asked
 
@@ -24,7 +24,7 @@ def owner_of(obj: Mapping[str, Json] | None) -> str:
 
 def controller_of(obj: Mapping[str, Json] | None) -> str:
     """The uid of the owner whose controller made the object; empty: none."""
-    references = _metadata(obj).get("ownerReferences")
+    references = section_of(obj, "metadata").get("ownerReferences")
     for reference in references if isinstance(references, list) else ():
         if isinstance(reference, dict) and reference.get("controller") is True:
             uid = reference.get("uid")
@@ -72,10 +72,5 @@ def owner_is_kept(request: AdmissionRequest, *, agent: str, asked: Asked) -> boo
 
 
 def _label_of(obj: Mapping[str, Json] | None) -> Json:
-    labels = _metadata(obj).get("labels")
+    labels = section_of(obj, "metadata").get("labels")
     return labels.get(AGENT) if isinstance(labels, dict) else None
-
-
-def _metadata(obj: Mapping[str, Json] | None) -> Mapping[str, Json]:
-    metadata = obj.get("metadata") if obj is not None else None
-    return metadata if isinstance(metadata, dict) else {}

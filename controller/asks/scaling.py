@@ -10,7 +10,7 @@ from typing import Final
 
 from controller.accounts.charges import increase
 from controller.accounts.views import Fleet, Scaling
-from controller.apis.json import Json
+from controller.apis.json import Json, section_of, text_of
 from controller.apis.requests import AdmissionRequest
 from controller.apis.resources import NOTHING, Amounts
 from controller.asks.ownership import owner_of
@@ -31,7 +31,7 @@ _VERSION: Final = "v1"
 def scaled_by(request: AdmissionRequest) -> ObjectReference:
     """The object that a `/scale` request acts on."""
     target = request.target
-    uid = _text(_metadata(request.old).get("uid"))
+    uid = text_of(section_of(request.old, "metadata").get("uid"))
     return ObjectReference(
         target.group, _VERSION, target.resource, request.namespace, request.name, uid
     )
@@ -56,7 +56,7 @@ def most_of(
 
     Those of its agent, and of people: what another agent would raise is charged to that one.
     """
-    name, holders = _metadata(obj).get("name"), {"", holder}
+    name, holders = section_of(obj, "metadata").get("name"), {"", holder}
     found = (_scaling(one) for one in autoscalers if owner_of(one) in holders)
     aimed = (one for one in found if one is not None and (one.group, one.resource) == kind)
     return max((one.most for one in aimed if one.name == name), default=0)
@@ -169,12 +169,3 @@ def _replicas(reader: Reader, scale: Mapping[str, Json] | None) -> int:
     """The API server leaves a zero out."""
     spec = reader.mapping(scale or {}, "spec", "")
     return reader.count(spec, "replicas", "spec", default=0)
-
-
-def _metadata(obj: Mapping[str, Json] | None) -> Mapping[str, Json]:
-    metadata = obj.get("metadata") if obj is not None else None
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from controller.accounts.views import Fleet, Scaling
-from controller.apis.json import Json
+from controller.apis.json import Json, text_of
 from controller.apis.resources import NOTHING, Amounts
 from controller.asks.pods import is_finished, pod_ask
 from controller.asks.reading import Reader
@@ -168,10 +168,10 @@ def _cron_job(reader: Reader, obj: _Object, _nodes: int) -> Ask:
 def _autoscaler(reader: Reader, obj: _Object, _nodes: int) -> Ask:
     spec = reader.mapping(obj, "spec", "")
     target = reader.mapping(spec, "scaleTargetRef", "spec")
-    group = _text(target.get("apiVersion")).rpartition("/")[0]
-    _, resource = _SCALABLE_KINDS.get((group, _text(target.get("kind"))), ("", ""))
+    group = text_of(target.get("apiVersion")).rpartition("/")[0]
+    _, resource = _SCALABLE_KINDS.get((group, text_of(target.get("kind"))), ("", ""))
     most = reader.count(spec, "maxReplicas", "spec", default=0)
-    return Ask(scaling=Scaling(group, resource, _text(target.get("name")), most))
+    return Ask(scaling=Scaling(group, resource, text_of(target.get("name")), most))
 
 
 _KINDS: Final[Mapping[Kind, Callable[[Reader, _Object, int], Ask]]] = {
@@ -269,7 +269,3 @@ def _generation(obj: _Object) -> int:
 def _number(parent: Json, key: str) -> int:
     found = parent.get(key) if isinstance(parent, dict) else None
     return found if type(found) is int else 0
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""

@@ -64,7 +64,7 @@ def _entry_of(case: Case, change: str) -> Entry:
 
 
 def _account_of(case: Case, mandate: Mandate, limits: Limits) -> Account:
-    keys = (WindowKey(budget.resource, budget.window_seconds) for budget in limits.budgets)
+    keys = (WindowKey.of(budget) for budget in limits.budgets)
     begun = Window(started_at=case.made_at, accrued_at=case.made_at, spent=0)
     return Account(
         agent=mandate.name,

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 import orjson
 
-from controller.apis.json import Json
+from controller.apis.json import Json, section_of
 from controller.apis.mandates import Mandate
 from controller.apis.requests import AdmissionRequest, Operation, UserInfo
 from controller.policy.denials import Denial
@@ -178,18 +178,13 @@ def _request(request: AdmissionRequest) -> dict[str, Json]:
 
 
 def _object(request: AdmissionRequest, *, digest: str, old_digest: str) -> dict[str, Json]:
-    new, old = _metadata(request.obj), _metadata(request.old)
+    new, old = section_of(request.obj, "metadata"), section_of(request.old, "metadata")
     return {
         "uid": new.get("uid") or old.get("uid") or "",
         "version": old.get("resourceVersion") or "",
         "digest": digest,
         "oldDigest": old_digest,
     }
-
-
-def _metadata(obj: Mapping[str, Json] | None) -> Mapping[str, Json]:
-    found = (obj or {}).get("metadata")
-    return found if isinstance(found, dict) else {}
 
 
 def _decision(judged: Judged) -> dict[str, Json]:
@@ -220,5 +215,5 @@ def _detail(request: AdmissionRequest) -> dict[str, Json]:
 
 
 def _has_owners(obj: Mapping[str, Json] | None) -> bool:
-    entries = _metadata(obj).get("managedFields")
+    entries = section_of(obj, "metadata").get("managedFields")
     return isinstance(entries, list) and any(entries)

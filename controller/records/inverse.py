@@ -12,11 +12,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 from controller.accounts.entries import Outcome
 from controller.apis.fieldpaths import FieldPath, parse_field_path
-from controller.apis.json import Json
+from controller.apis.json import Json, map_of, text_of
 from controller.records.record import ATTEMPT, WRITE
 from controller.records.recreation import recreatable
 
@@ -91,8 +91,8 @@ def inverse_of(record: Mapping[str, Json]) -> Inverse | NoInverse:
     problem = _why_none(record)
     if problem:
         return NoInverse(problem)
-    request = _map(record.get("request"))
-    operation, subresource = request.get("operation"), _text(request.get("subresource"))
+    request = map_of(record.get("request"))
+    operation, subresource = request.get("operation"), text_of(request.get("subresource"))
     if operation == "CONNECT":
         return NoInverse("what was done through a connection is not recorded")
     if subresource in _ONE_WAY:
@@ -111,7 +111,7 @@ def _why_none(record: Mapping[str, Json]) -> str:
     if outcome is not None and outcome in _NO_EFFECT:
         return _NO_EFFECT[outcome]
     if "bodyMissing" in record:
-        return f"the record's body is missing ({_text(record['bodyMissing'])})"
+        return f"the record's body is missing ({text_of(record['bodyMissing'])})"
     return "it was too large to be recorded whole" if "omitted" in record else ""
 
 
@@ -127,7 +127,7 @@ def _caveats(record: Mapping[str, Json]) -> tuple[str, ...]:
 
 
 def _undo_create(record: Mapping[str, Json]) -> Inverse | NoInverse:
-    uid = _text(_map(record.get("object")).get("uid"))
+    uid = text_of(map_of(record.get("object")).get("uid"))
     if not uid:
         return NoInverse("it was never stored, only answered")
     options: dict[str, Json] = {
@@ -136,7 +136,7 @@ def _undo_create(record: Mapping[str, Json]) -> Inverse | NoInverse:
         "preconditions": {"uid": uid},
         "propagationPolicy": "Background",
     }
-    path = _path(_map(record.get("request")))
+    path = _path(map_of(record.get("request")))
     command = f"kubectl delete --raw {shlex.quote(path)} -f - {_here(_json(options))}"
     return Inverse(InverseKind.DELETE, path, options, command, _caveats(record))
 
@@ -145,7 +145,7 @@ def _undo_delete(record: Mapping[str, Json]) -> Inverse | NoInverse:
     before = record.get("before")
     if not isinstance(before, dict):
         return NoInverse("the deleted object was not recorded")
-    request = _map(record.get("request"))
+    request = map_of(record.get("request"))
     redactions = _redactions(record)
     if (request.get("group"), request.get("resource")) == ("", "secrets") and redactions:
         return NoInverse(_NEVER_RECORDED)
@@ -160,7 +160,7 @@ def _undo_delete(record: Mapping[str, Json]) -> Inverse | NoInverse:
 def _undo_update(record: Mapping[str, Json]) -> Inverse | NoInverse:
     if "changes" not in record:
         return NoInverse("more fields were changed than are recorded one by one")
-    uid = _text(_map(record.get("object")).get("uid"))
+    uid = text_of(map_of(record.get("object")).get("uid"))
     if not uid:
         return NoInverse("which object was changed is not recorded")
     operations, warnings = _patch(record, uid=uid)
@@ -169,8 +169,8 @@ def _undo_update(record: Mapping[str, Json]) -> Inverse | NoInverse:
     if not operations:
         none = f"nothing of it can be restored: {warnings[0]}" if warnings else _ONLY_OWNERS
         return NoInverse(none)
-    request = _map(record.get("request"))
-    subresource = _text(request.get("subresource"))
+    request = map_of(record.get("request"))
+    subresource = text_of(request.get("subresource"))
     if subresource == "status":
         warnings.append("a status is an observation: its controller may write it again")
     path = _path(request, subresource=subresource)
@@ -186,7 +186,7 @@ def _patch(record: Mapping[str, Json], *, uid: str) -> _Tested:
     edits: list[Json] = []
     warnings: list[str] = []
     for change in _maps(record.get("changes")):
-        path = parse_field_path(_text(change.get("path")))
+        path = parse_field_path(text_of(change.get("path")))
         problem = _why_not_restored(path, change, redactions=redactions, anchors=anchors)
         if problem:
             warnings.append(f"{change.get('path')} {problem}")
@@ -204,7 +204,7 @@ def _anchors(
 ) -> Mapping[FieldPath, Json]:
     """What can be tested of what binds the changes to their list items."""
     listed = {
-        parse_field_path(_text(anchor.get("path"))): anchor.get("value")
+        parse_field_path(text_of(anchor.get("path"))): anchor.get("value")
         for anchor in _maps(record.get("anchors"))
     }
     return {
@@ -267,7 +267,9 @@ def _pointer(path: FieldPath) -> str:
 
 def _redactions(record: Mapping[str, Json]) -> tuple[FieldPath, ...]:
     found = record.get("redactions")
-    return tuple(parse_field_path(_text(path)) for path in found) if isinstance(found, list) else ()
+    return (
+        tuple(parse_field_path(text_of(path)) for path in found) if isinstance(found, list) else ()
+    )
 
 
 def _is_redacted(path: FieldPath, redactions: tuple[FieldPath, ...]) -> bool:
@@ -277,23 +279,23 @@ def _is_redacted(path: FieldPath, redactions: tuple[FieldPath, ...]) -> bool:
 def _path(
     request: Mapping[str, Json], *, subresource: str = "", is_collection: bool = False
 ) -> str:
-    group, version = _text(request.get("group")), _text(request.get("version"))
-    namespace = _text(request.get("namespace"))
+    group, version = text_of(request.get("group")), text_of(request.get("version"))
+    namespace = text_of(request.get("namespace"))
     parts = ["apis", group, version] if group else ["api", version]
     parts += ["namespaces", namespace] if namespace else []
-    parts.append(_text(request.get("resource")))
-    parts += [] if is_collection else [_text(request.get("name"))]
+    parts.append(text_of(request.get("resource")))
+    parts += [] if is_collection else [text_of(request.get("name"))]
     return "/" + "/".join([*parts, *([subresource] if subresource else [])])
 
 
 def _patch_command(request: Mapping[str, Json], operations: list[Json]) -> str:
-    group, version = _text(request.get("group")), _text(request.get("version"))
-    namespace, subresource = _text(request.get("namespace")), _text(request.get("subresource"))
+    group, version = text_of(request.get("group")), text_of(request.get("version"))
+    namespace, subresource = text_of(request.get("namespace")), text_of(request.get("subresource"))
     arguments = [
         "kubectl",
         "patch",
-        f"{_text(request.get('resource'))}.{version}.{group}",
-        _text(request.get("name")),
+        f"{text_of(request.get('resource'))}.{version}.{group}",
+        text_of(request.get("name")),
         *(["--namespace", namespace] if namespace else []),
         *(["--subresource", subresource] if subresource else []),
         "--type",
@@ -329,14 +331,6 @@ def _yaml(value: Json) -> str:
 
 def _mark(key: str) -> str:
     return "? " if len(key) > _MAX_YAML_KEY else ""
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _map(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, dict) else cast("dict[str, Json]", {})
 
 
 def _maps(value: Json) -> Iterator[Mapping[str, Json]]:

@@ -9,10 +9,10 @@ ledger's business.
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 
 from controller.accounts.entries import Attempt, Entry
-from controller.apis.json import Json
+from controller.apis.json import Json, map_of, text_of
 from controller.records.body import VERSION, UnreadableBodyError, read_body
 from controller.records.text import one_line, quoted
 
@@ -113,7 +113,7 @@ def message_of(record: Mapping[str, Json], *, seq: int, prev: str) -> str:
         seq: its number in the ledger.
         prev: the hash of the record before it.
     """
-    reason = quoted(_text(record.get("reason")), MAX_REASON)
+    reason = quoted(text_of(record.get("reason")), MAX_REASON)
     trailers = "\n".join(f"{name}: {value}" for name, value in _trailers(record, seq, prev))
     blocks = [subject_of(record), *([reason] if reason else []), trailers]
     return "\n\n".join(blocks) + "\n"
@@ -121,7 +121,7 @@ def message_of(record: Mapping[str, Json], *, seq: int, prev: str) -> str:
 
 def subject_of(record: Mapping[str, Json]) -> str:
     """`migrator create Deployment team-data/web: persisted`, at most `MAX_SUBJECT` characters."""
-    who = one_line(_text(record.get("agent")), _MAX_NAME) or "somebody"
+    who = one_line(text_of(record.get("agent")), _MAX_NAME) or "somebody"
     outcome = _outcome(record)
     room = MAX_SUBJECT - len(who) - len(outcome) - 3
     what = one_line(f"{_verb(record)} {object_of(record)}", max(room, 1))
@@ -130,12 +130,12 @@ def subject_of(record: Mapping[str, Json]) -> str:
 
 def object_of(record: Mapping[str, Json]) -> str:
     """`Deployment team-data/web`, of a subresource `deployments/scale team-data/web`."""
-    request, entry = _map(record.get("request")), _map(record.get("entry"))
-    resource, subresource = _text(request.get("resource")), _text(request.get("subresource"))
-    kind = f"{resource}/{subresource}" if subresource else _text(request.get("kind"))
+    request, entry = map_of(record.get("request")), map_of(record.get("entry"))
+    resource, subresource = text_of(request.get("resource")), text_of(request.get("subresource"))
+    kind = f"{resource}/{subresource}" if subresource else text_of(request.get("kind"))
     place = request or entry
-    namespace, name = _text(place.get("namespace")), _text(place.get("name"))
-    return f"{kind or _text(entry.get('kind'))} {namespace}/{name}".replace(" /", " ")
+    namespace, name = text_of(place.get("namespace")), text_of(place.get("name"))
+    return f"{kind or text_of(entry.get('kind'))} {namespace}/{name}".replace(" /", " ")
 
 
 def _matching_body(body: bytes | None, entry: Entry) -> tuple[dict[str, Json], str]:
@@ -182,32 +182,32 @@ def _time(milliseconds: int) -> str:
 
 
 def _trailers(record: Mapping[str, Json], seq: int, prev: str) -> Iterator[tuple[str, str]]:
-    attempt, decision = _map(record.get("attempt")), _map(record.get("decision"))
+    attempt, decision = map_of(record.get("attempt")), map_of(record.get("decision"))
     found = (
-        ("Change-Id", _text(record.get("change"))),
-        ("Agent", _text(record.get("agent"))),
+        ("Change-Id", text_of(record.get("change"))),
+        ("Agent", text_of(record.get("agent"))),
         ("Object", object_of(record)),
-        ("Outcome", _text(record.get("outcome"))),
-        ("Verdict", _text(record.get("verdict"))),
+        ("Outcome", text_of(record.get("outcome"))),
+        ("Verdict", text_of(record.get("verdict"))),
         ("Codes", ",".join(codes_of(record))),
-        ("Entry", _text(_map(record.get("entry")).get("key"))),
+        ("Entry", text_of(map_of(record.get("entry")).get("key"))),
         ("Attempt", f"{attempt.get('replica')}/{attempt.get('number')}" if attempt else ""),
         ("Seq", str(seq)),
         ("Prev", prev),
-        ("Policies", _text(decision.get("policies"))),
+        ("Policies", text_of(decision.get("policies"))),
     )
     return ((name, one_line(text, _MAX_TRAILER)) for name, text in found if text.strip())
 
 
 def codes_of(record: Mapping[str, Json]) -> list[str]:
     """The codes of its denials, each once."""
-    denials = _map(record.get("decision")).get("denials")
+    denials = map_of(record.get("decision")).get("denials")
     found = denials if isinstance(denials, list) else []
-    return [*dict.fromkeys(_text(one.get("code")) for one in found if isinstance(one, dict))]
+    return [*dict.fromkeys(text_of(one.get("code")) for one in found if isinstance(one, dict))]
 
 
 def _outcome(record: Mapping[str, Json]) -> str:
-    outcome = _text(record.get("outcome")) or "undecided"
+    outcome = text_of(record.get("outcome")) or "undecided"
     if record.get("type") == REPEATS:
         return f"{outcome} {record.get('count')} more times"
     codes = codes_of(record) if outcome == "denied" else []
@@ -215,18 +215,10 @@ def _outcome(record: Mapping[str, Json]) -> str:
 
 
 def _verb(record: Mapping[str, Json]) -> str:
-    operation = _text(_map(record.get("request")).get("operation"))
-    return operation.lower() or _text(record.get("action")) or "change"
+    operation = text_of(map_of(record.get("request")).get("operation"))
+    return operation.lower() or text_of(record.get("action")) or "change"
 
 
 def _harmless_start(who: str) -> str:
     """A line that begins with `#` or `---` means something to Git."""
     return who if who[:1].isalnum() else f"'{who}"
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _map(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, dict) else cast("dict[str, Json]", {})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from controller.accounts.entries import WatchedKind
 from controller.accounts.views import Version
-from controller.apis.json import Json
+from controller.apis.json import Json, text_of
 from controller.asks.ownership import controller_of, owner_of
 from controller.asks.workloads import read_ask
 from controller.records.content import content_digest
@@ -33,10 +33,10 @@ def version_of(
     metadata = found if isinstance(found, dict) else {}
     ask = read_ask(kind.group, kind.resource, body).ask
     return Version(
-        uid=_text(metadata.get("uid")),
+        uid=text_of(metadata.get("uid")),
         version=number_of(metadata.get("resourceVersion")),
-        namespace=_text(metadata.get("namespace")),
-        name=_text(metadata.get("name")),
+        namespace=text_of(metadata.get("namespace")),
+        name=text_of(metadata.get("name")),
         change=read_stamp(body, key=stamp_key),
         digest=content_digest(body, key=content_key),
         value=_value(body.get("spec")),
@@ -54,11 +54,6 @@ def number_of(resource_version: Json) -> int:
     if not isinstance(resource_version, str) or not resource_version.isascii():
         return 0
     return int(resource_version) if resource_version.isdecimal() else 0
-
-
-def _text(value: Json) -> str:
-    """Empty for anything else: to write down what is nested deeply fails."""
-    return value if isinstance(value, str) else ""
 
 
 def _value(spec: Json) -> str:
