@@ -10,7 +10,7 @@ It grants nothing and writes nothing.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias, cast
+from typing import Generic, NoReturn, TypeAlias, TypeVar, cast
 
 import structlog
 
@@ -40,6 +40,9 @@ dialled anew: a connection that died unnoticed would leave a suspended agent at 
 
 log = structlog.get_logger("governor.feeds")
 
+T = TypeVar("T")
+U = TypeVar("U")
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -50,14 +53,20 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredMandate:
-    """A Mandate as the API server holds it."""
+class _Stored(Generic[T]):
+    """A resource of Governor's own as the API server holds it."""
 
     name: str
     uid: str
     generation: int
-    content: Mandate | InvalidMandate
+    content: T
     status: Status
+
+
+class StoredMandate(_Stored[Mandate | InvalidMandate]):
+    """A Mandate as the API server holds it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +77,10 @@ class InvalidGovernance:
     """What is wrong with it and how to mend it."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredGovernance:
+class StoredGovernance(_Stored[Governance | InvalidGovernance]):
     """The Governance as the API server holds it."""
 
-    name: str
-    uid: str
-    generation: int
-    content: Governance | InvalidGovernance
-    status: Status
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +91,10 @@ class InvalidPriceBook:
     """What is wrong with it and how to mend it."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPriceBook:
+class StoredPriceBook(_Stored[PriceBook | InvalidPriceBook]):
     """The PriceBook as the API server holds it."""
 
-    name: str
-    uid: str
-    generation: int
-    content: PriceBook | InvalidPriceBook
-    status: Status
+    __slots__ = ()
 
 
 Stored: TypeAlias = StoredMandate | StoredGovernance | StoredPriceBook
@@ -282,35 +281,34 @@ def _build(
 
 def read_mandate(stored: Object) -> StoredMandate:
     """Read a stored Mandate; never fails."""
-    name, uid, generation = _identity(stored)
-    content: Mandate | InvalidMandate
-    try:
-        content = mandate_from_object(stored)
-    except InvalidResourceError as invalid:
-        content = InvalidMandate(name, usernames_in(stored), str(invalid))
-    return StoredMandate(name, uid, generation, content, _status(stored))
+    identity = _identity(stored)
+
+    def unreadable(message: str) -> InvalidMandate:
+        return InvalidMandate(identity[0], usernames_in(stored), message)
+
+    content = _converted(stored, mandate_from_object, unreadable)
+    return StoredMandate(*identity, content, _status(stored))
 
 
 def read_governance(stored: Object) -> StoredGovernance:
     """Read a stored Governance; never fails."""
-    name, uid, generation = _identity(stored)
-    content: Governance | InvalidGovernance
-    try:
-        content = governance_from_object(stored)
-    except InvalidResourceError as invalid:
-        content = InvalidGovernance(str(invalid))
-    return StoredGovernance(name, uid, generation, content, _status(stored))
+    content = _converted(stored, governance_from_object, InvalidGovernance)
+    return StoredGovernance(*_identity(stored), content, _status(stored))
 
 
 def read_pricebook(stored: Object) -> StoredPriceBook:
     """Read a stored PriceBook; never fails."""
-    name, uid, generation = _identity(stored)
-    content: PriceBook | InvalidPriceBook
+    content = _converted(stored, pricebook_from_object, InvalidPriceBook)
+    return StoredPriceBook(*_identity(stored), content, _status(stored))
+
+
+def _converted(
+    stored: Object, convert: Callable[[object], T], unreadable: Callable[[str], U]
+) -> T | U:
     try:
-        content = pricebook_from_object(stored)
+        return convert(stored)
     except InvalidResourceError as invalid:
-        content = InvalidPriceBook(str(invalid))
-    return StoredPriceBook(name, uid, generation, content, _status(stored))
+        return unreadable(str(invalid))
 
 
 def usernames_in(stored: Object) -> tuple[str, ...]:
