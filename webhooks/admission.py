@@ -33,17 +33,16 @@ from controller.admission.case import (
     lacks_room,
     open_case,
     probe_of,
-    raises_by_scale,
 )
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
 from controller.admission.limits import limits_of
 from controller.admission.reservation import (
     conclude_reservation,
+    find_unowned_raise,
     no_room_for_stamp,
     owner_is_missing,
     record_failed,
     refuse,
-    scale_is_not_owned,
     stamp_is_missing,
 )
 from controller.admission.reviewer import Reviewer
@@ -160,9 +159,7 @@ class Admission:
             return stamp_is_missing()
         if not case.keeps_owner:
             return owner_is_missing(terms.mandate.name)
-        if raises_by_scale(case, terms.mandate.name) and terms.limits.hold_anything:
-            return scale_is_not_owned(terms.mandate.name)
-        return None
+        return find_unowned_raise(case, terms.mandate.name, terms.limits)
 
     async def _ask_fence(self, case: Case, granted: Granted, terms: "_Terms") -> Outcome | None:
         """What leaves no record stops all the same where its agent does, however our watch lags."""

@@ -8,6 +8,7 @@ used up is told as, `controller.admission.excess`.
 from dataclasses import replace
 from typing import assert_never
 
+from controller.accounts.limits import Limits
 from controller.accounts.reserve import (
     AlreadySettled,
     Backlog,
@@ -19,6 +20,7 @@ from controller.accounts.reserve import (
     Uncounted,
     Unopened,
 )
+from controller.admission.case import Case, raises_by_scale
 from controller.admission.excess import tell_excess
 from controller.admission.judge import Denied, Granted, Outcome, Postponed
 from controller.asks.asked import NOTHING_ASKED, Asked
@@ -140,6 +142,12 @@ def owner_is_missing(agent: str) -> Denial:
         field=_LABEL,
         retry=True,
     )
+
+
+def find_unowned_raise(case: Case, agent: str, limits: Limits) -> Denial | None:
+    """The refusal of a raise that nobody would answer for, while anything limits what is held."""
+    is_unowned = limits.hold_anything and raises_by_scale(case, agent)
+    return scale_is_not_owned(agent) if is_unowned else None
 
 
 def scale_is_not_owned(agent: str) -> Denial:

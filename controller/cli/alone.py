@@ -14,9 +14,9 @@ from controller.accounts.entries import Action, Entry
 from controller.accounts.limits import Limits
 from controller.accounts.reserve import Proposal, reserve
 from controller.accounts.windows import Window, WindowKey
-from controller.admission.case import Case, entry_of, raises_by_scale
+from controller.admission.case import Case, entry_of
 from controller.admission.judge import Granted, Outcome
-from controller.admission.reservation import conclude_reservation, refuse, scale_is_not_owned
+from controller.admission.reservation import conclude_reservation, find_unowned_raise, refuse
 from controller.apis.mandates import Mandate
 from controller.apis.requests import Operation
 from controller.apis.resources import NOTHING
@@ -41,8 +41,9 @@ def hold_alone(case: Case, granted: Granted, *, mandate: Mandate, limits: Limits
     """
     if not case.is_recorded:
         return granted
-    if raises_by_scale(case, mandate.name) and limits.hold_anything:
-        return refuse(granted, scale_is_not_owned(mandate.name))
+    unowned = find_unowned_raise(case, mandate.name, limits)
+    if unowned is not None:
+        return refuse(granted, unowned)
     proposal = Proposal(
         _entry_of(case, granted.change),
         mandate_uid=mandate.uid,
