@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
-import orjson
 import pytest
 
 from controller.agents.registry import InvalidMandate, Registry
@@ -15,11 +13,10 @@ from controller.apis.mandates import Mandate
 from controller.apis.pricebooks import UNKNOWN_PRICES, PriceBook
 from controller.apis.resources import NANO_USD
 from controller.clients.kube.backoff import Backoff
-from controller.clients.kube.client import Object, Page, key_of
+from controller.clients.kube.client import Object, Page
 from controller.clients.kube.errors import NotFoundError, UnreachableError
 from controller.clients.kube.informer import Pace
 from controller.clients.kube.resources import GOVERNANCES, MANDATES, PRICEBOOKS, Resource
-from controller.clients.kube.transport import Query
 from controller.feeds.registry import (
     InvalidGovernance,
     InvalidPriceBook,
@@ -29,74 +26,14 @@ from controller.feeds.registry import (
     read_pricebook,
     usernames_in,
 )
+from tests.fakes.shelves import Shelves
 
 
-@dataclass
-class Shelf:
-    """One resource of the fake cluster."""
-
-    objects: dict[str, Object] = field(default_factory=dict[str, Object])
-    events: "asyncio.Queue[bytes]" = field(default_factory=lambda: asyncio.Queue[bytes]())
-
-
-class FakeCluster:
-    """Lists and watches what the feed reads; the port's fake, for orders a server decides."""
+class FakeCluster(Shelves):
+    """Of what the feed reads."""
 
     def __init__(self) -> None:
-        self._version = 100
-        self.shelves = {MANDATES: Shelf(), GOVERNANCES: Shelf(), PRICEBOOKS: Shelf()}
-
-    def put(self, resource: Resource, body: Object) -> None:
-        """Store, and tell."""
-        self._version += 1
-        metadata = {**cast("Object", body["metadata"]), "resourceVersion": str(self._version)}
-        stored: Object = {**body, "metadata": metadata}
-        self.shelves[resource].objects[key_of(body).name] = stored
-        self._tell(resource, "MODIFIED", stored)
-
-    def delete(self, resource: Resource, name: str) -> None:
-        """Delete, and tell."""
-        self._version += 1
-        gone = self.shelves[resource].objects.pop(name)
-        metadata = {**cast("Object", gone["metadata"]), "resourceVersion": str(self._version)}
-        self._tell(resource, "DELETED", {**gone, "metadata": metadata})
-
-    async def list_page(
-        self,
-        resource: Resource,
-        *,
-        namespace: str = "",
-        limit: int = 500,
-        continue_token: str = "",
-        selectors: Query = (),
-    ) -> Page:
-        """All at once."""
-        shelf = self.shelves[resource]
-        while not shelf.events.empty():
-            shelf.events.get_nowait()
-        return Page(tuple(shelf.objects.values()), str(self._version), "")
-
-    @contextlib.asynccontextmanager
-    async def watch(
-        self,
-        resource: Resource,
-        *,
-        resource_version: str,
-        lasting: int,
-        silence: float,
-        namespace: str = "",
-        selectors: Query = (),
-    ) -> AsyncGenerator[AsyncIterator[bytes]]:
-        """For good."""
-        yield self._follow(self.shelves[resource].events)
-
-    async def _follow(self, events: "asyncio.Queue[bytes]") -> AsyncIterator[bytes]:
-        while True:
-            yield await events.get()
-
-    def _tell(self, resource: Resource, kind: str, body: Object) -> None:
-        event = orjson.dumps({"type": kind, "object": body}) + b"\n"
-        self.shelves[resource].events.put_nowait(event)
+        super().__init__(MANDATES, GOVERNANCES, PRICEBOOKS)
 
 
 def mandate(name: str = "migrator", *, agent: str = "migrator", **spec: Json) -> Object:

@@ -2,19 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
 
-import orjson
 import pytest
 
 from controller.asks.asked import Needs, ObjectReference, Surroundings
-from controller.clients.kube.client import Object, Page
+from controller.clients.kube.client import Object
 from controller.clients.kube.errors import NotFoundError, UnreachableError
 from controller.clients.kube.resources import AUTOSCALERS, NODES, Key, Resource
-from controller.clients.kube.transport import Query
 from controller.feeds.surroundings import SurroundingsFeed
 from tests.engines import becomes
+from tests.fakes.shelves import Shelves
 
 WEB = ObjectReference("apps", "v1", "deployments", "team-data", "web", "uid-of-web")
 
@@ -30,15 +28,23 @@ def some_nodes(number: int) -> tuple[Object, ...]:
     return tuple(an_object(f"node-{each}") for each in range(number))
 
 
-@dataclass
-class ScriptedCluster:
-    """Lists nodes and autoscalers, tells events of nodes, and answers reads."""
+class ScriptedCluster(Shelves):
+    """Nodes and autoscalers that come and go, and one object that is read."""
 
-    nodes: tuple[Object, ...] = ()
-    autoscalers: tuple[Object, ...] = ()
-    stored: Object | Exception = field(default_factory=lambda: an_object("web"))
-    asked: list[tuple[Resource, Key]] = field(default_factory=list[tuple[Resource, Key]])
-    events: "asyncio.Queue[bytes]" = field(default_factory=lambda: asyncio.Queue[bytes]())
+    def __init__(
+        self,
+        nodes: tuple[Object, ...] = (),
+        *,
+        autoscalers: tuple[Object, ...] = (),
+        stored: Object | Exception | None = None,
+    ) -> None:
+        super().__init__(NODES, AUTOSCALERS)
+        self.stored = an_object("web") if stored is None else stored
+        self.asked: list[tuple[Resource, Key]] = []
+        for node in nodes:
+            self.put(NODES, node)
+        for autoscaler in autoscalers:
+            self.put(AUTOSCALERS, autoscaler)
 
     async def get(self, resource: Resource, key: Key) -> Object:
         """As scripted."""
@@ -46,46 +52,6 @@ class ScriptedCluster:
         if isinstance(self.stored, Exception):
             raise self.stored
         return self.stored
-
-    async def list_page(
-        self,
-        resource: Resource,
-        *,
-        namespace: str = "",
-        limit: int = 500,
-        continue_token: str = "",
-        selectors: Query = (),
-    ) -> Page:
-        """All at once."""
-        return Page(self.nodes if resource == NODES else self.autoscalers, "100", "")
-
-    @contextlib.asynccontextmanager
-    async def watch(
-        self,
-        resource: Resource,
-        *,
-        resource_version: str,
-        lasting: int,
-        silence: float,
-        namespace: str = "",
-        selectors: Query = (),
-    ) -> AsyncGenerator[AsyncIterator[bytes], None]:
-        """Only nodes come and go."""
-        yield self._told() if resource == NODES else _silence()
-
-    async def was_told(self) -> None:
-        """Wait until every event was taken in."""
-        await self.events.join()
-
-    async def _told(self) -> AsyncIterator[bytes]:
-        while True:
-            yield await self.events.get()
-            self.events.task_done()  # asked for the next one
-
-
-async def _silence() -> AsyncIterator[bytes]:
-    await asyncio.Event().wait()
-    yield b""
 
 
 @contextlib.asynccontextmanager
@@ -117,17 +83,17 @@ async def test_nodes_are_counted_as_they_come_and_go() -> None:
     cluster = ScriptedCluster(some_nodes(3))
     async with following(cluster) as feed:
         assert (await gathered(feed, Needs(nodes=True))).nodes == 3
-        gone = {**an_object("node-0")}
-        gone["metadata"] = {"name": "node-0", "uid": "uid-of-node-0", "resourceVersion": "101"}
-        cluster.events.put_nowait(orjson.dumps({"type": "DELETED", "object": gone}) + b"\n")
-        await cluster.was_told()
+        cluster.delete(NODES, "node-0")
+        await becomes(lambda: cluster.shelves[NODES].events.empty())
         assert (await gathered(feed, Needs(nodes=True))).nodes == 2
 
 
 async def test_only_the_autoscalers_of_the_namespace_are_told() -> None:
     here, there = an_object("a", namespace="team-data"), an_object("b", namespace="other")
-    async with following(ScriptedCluster(autoscalers=(here, there))) as feed:
-        assert (await gathered(feed, Needs(autoscalers=True))).autoscalers == (here,)
+    cluster = ScriptedCluster(autoscalers=(here, there))
+    async with following(cluster) as feed:
+        told = (await gathered(feed, Needs(autoscalers=True))).autoscalers
+    assert told == (cluster.shelves[AUTOSCALERS].objects["a"],)
 
 
 async def test_the_object_that_is_scaled_is_read_as_it_is_stored_now() -> None:
