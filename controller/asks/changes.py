@@ -14,7 +14,7 @@ from controller.apis.json import Json
 from controller.apis.resources import CPU, MEMORY, PODS, Amounts
 from controller.asks.ownership import owner_of
 from controller.asks.reading import Reader
-from controller.asks.scaling import most_of, sides_for
+from controller.asks.scaling import answered_for, most_of
 from controller.asks.values import Asked, Surroundings
 from controller.asks.workloads import (
     CRON_JOBS,
@@ -67,9 +67,9 @@ def asks_of_change(
     """
     nodes, owner = surroundings.nodes, owner_of(old)
     held = read_ask(*kind, old, nodes=nodes).ask if old is not None else _NOTHING
-    wanted, problems = read_ask(*kind, new or {}, nodes=nodes)
     if new is None:
         return Asked(before=held.total, owner=owner)
+    wanted, problems = read_ask(*kind, new, nodes=nodes)
     if problems:
         return Asked(owner=owner, problem=problems[0])
     if wanted.fleet is None:
@@ -84,15 +84,12 @@ def asks_of_change(
     scalers = surroundings.autoscalers if kind in SCALABLE else ()
     holder = agent or owner_of(new) if old is None else owner
     most = most_of(kind, new, scalers, holder=holder)
-
-    def sides(most_before: int, most_after: int) -> tuple[Amounts, Amounts]:
-        stored = held.total if before is None else _total(before, most=most_before, nodes=nodes)
-        return stored, _total(fleet, most=most_after, nodes=nodes)
-
-    stored, raised = sides_for(sides, most, is_own=agent in {"", holder})
+    most_before, most_after = answered_for(
+        held.total, _total(fleet, most=0, nodes=nodes), most=most, is_own=agent in {"", holder}
+    )
     return Asked(
-        before=stored,
-        after=raised,
+        before=_total(before, most=most_before, nodes=nodes) if before else held.total,
+        after=_total(fleet, most=most_after, nodes=nodes),
         unit=fleet.unit,
         field=_field(kind, before, fleet),
         owner=owner,

@@ -4,7 +4,7 @@ An autoscaler of an agent asks for what it may add to its target; where the targ
 that agent's, for all of it, since that agent alone answers for it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -62,23 +62,21 @@ def most_of(
     return max((one.most for one in aimed if one.name == name), default=0)
 
 
-def sides_for(
-    sides: Callable[[int, int], tuple[Amounts, Amounts]], most: int, *, is_own: bool
-) -> tuple[Amounts, Amounts]:
-    """What an object asks before and after a write, where autoscalers may raise it.
+def answered_for(before: Amounts, after: Amounts, *, most: int, is_own: bool) -> tuple[int, int]:
+    """How many replicas the agent answers for at least, before a write and after it.
 
     What an object of somebody else may be raised to is not the agent's to answer for, until
     the agent raises it: then all of it is.
 
     Args:
-        sides: both, by the most that it may be raised to before and after.
-        most: what its autoscalers may raise it to.
+        before: what the object asks without its autoscalers.
+        after: likewise, after the write.
+        most: what they may raise it to.
         is_own: it is the agent's already.
     """
     if is_own:
-        return sides(most, most)
-    plain = sides(0, 0)
-    return sides(0, most) if increase(*plain) else plain
+        return most, most
+    return 0, most if increase(before, after) else 0
 
 
 def asks_of_scale(
@@ -98,11 +96,10 @@ def asks_of_scale(
         return Asked(owner=owner, problem=OLDER_SCALED)
     most = most_of(kind, stored, surroundings.autoscalers, holder=owner)
     old, new = (replace(ask.fleet, replicas=count) for count in counts)
-
-    def sides(most_before: int, most_after: int) -> tuple[Amounts, Amounts]:
-        return old.total(most_before), new.total(most_after)
-
-    before, after = sides_for(sides, most, is_own=agent in {"", owner})
+    most_before, most_after = answered_for(
+        old.total(), new.total(), most=most, is_own=agent in {"", owner}
+    )
+    before, after = old.total(most_before), new.total(most_after)
     return Asked(before, after, ask.fleet.unit, "spec.replicas", owner)
 
 
