@@ -267,9 +267,8 @@ def _pointer(path: FieldPath) -> str:
 
 def _redactions(record: Mapping[str, Json]) -> tuple[FieldPath, ...]:
     found = record.get("redactions")
-    return (
-        tuple(parse_field_path(text_of(path)) for path in found) if isinstance(found, list) else ()
-    )
+    paths = found if isinstance(found, list) else []
+    return tuple(parse_field_path(text_of(path)) for path in paths)
 
 
 def _is_redacted(path: FieldPath, redactions: tuple[FieldPath, ...]) -> bool:
