@@ -63,10 +63,9 @@ class _Stored(Generic[T]):
     status: Status
 
 
+@dataclass(frozen=True, slots=True)
 class StoredMandate(_Stored[Mandate | InvalidMandate]):
     """A Mandate as the API server holds it."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,9 @@ class InvalidGovernance:
     """What is wrong with it and how to mend it."""
 
 
+@dataclass(frozen=True, slots=True)
 class StoredGovernance(_Stored[Governance | InvalidGovernance]):
     """The Governance as the API server holds it."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +89,9 @@ class InvalidPriceBook:
     """What is wrong with it and how to mend it."""
 
 
+@dataclass(frozen=True, slots=True)
 class StoredPriceBook(_Stored[PriceBook | InvalidPriceBook]):
     """The PriceBook as the API server holds it."""
-
-    __slots__ = ()
 
 
 Stored: TypeAlias = StoredMandate | StoredGovernance | StoredPriceBook
